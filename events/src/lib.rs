@@ -1,0 +1,18 @@
+//! What can happen in a pipeline, what it means, and where it is kept.
+//!
+//! The default build of this crate does no input or output and reads no clock, no randomness
+//! and no environment: time, ids and chance arrive as data. The adapters of the ports are
+//! behind features (`in-process`, `sqlite`, `keys`).
+//!
+//! Reading order: [`ids`], [`time`], [`value`], then [`dag`] (what an author wrote),
+//! [`step`] (one attempt), [`run`] (a whole run), then [`ports`] and the journal.
+
+pub mod digest;
+pub mod ids;
+pub mod time;
+pub mod value;
+
+pub mod dag;
+pub mod step;
+
+pub mod ports;

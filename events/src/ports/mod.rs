@@ -1,0 +1,16 @@
+//! What the core asks of the world: narrow, object-safe, plain data.
+
+mod blobs;
+mod bus;
+mod clock;
+mod signer;
+mod store;
+
+pub use blobs::{BlobError, Blobs};
+pub use bus::{BusError, EventBus, Wake};
+pub use clock::{Clock, Rng};
+pub use signer::{SignError, Signer};
+pub use store::{
+    Actor, AppendError, AppendRequest, Appended, BlobRef, EventStore, Expected, LogHead, NewEvent,
+    ReadError, Recorded, StreamAppend,
+};

@@ -1,0 +1,222 @@
+//! The record's store. See `record.md`: dense positions in commit order, group commit,
+//! idempotency keys, expected versions, and an honest answer when a commit's fate is unknown.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256Digest;
+use crate::ids::{EventId, Position, StreamName, TenantId};
+use crate::time::Timestamp;
+
+/// Who did it. `kind` is `user`, `system`, `executor` or `schedule`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The kind of principal.
+    pub kind: String,
+    /// Who.
+    pub id: String,
+}
+
+/// An event that is not recorded yet. The store gives it its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    /// UUIDv7, minted by the shell.
+    pub id: EventId,
+    /// Type, such as `attempt.exited`.
+    pub kind: Arc<str>,
+    /// When it happened.
+    pub at: Timestamp,
+    /// Who did it.
+    pub actor: Arc<Actor>,
+    /// What caused it: an event of the same append or an earlier one.
+    pub causation: Option<EventId>,
+    /// The run it belongs to, as text.
+    pub correlation: Option<Arc<str>>,
+    /// W3C trace context.
+    pub traceparent: Option<Arc<str>>,
+    /// Public data: the canonical JSON object, already rendered (see `canonical`).
+    pub data: Vec<u8>,
+    /// A larger public part kept as a blob, which must be kept before the append.
+    pub blob: Option<BlobRef>,
+}
+
+/// `b` of the envelope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// SHA-256.
+    pub h: Sha256Digest,
+    /// Media type.
+    pub mt: String,
+    /// Bytes.
+    pub n: u64,
+}
+
+/// What a stream's version must be for an append to be accepted. Versions are dense from 0;
+/// an empty stream has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// The stream has exactly this many events.
+    Exact(u64),
+    /// The stream has no event.
+    New,
+    /// Whatever it has.
+    Any,
+}
+
+/// Events for one stream.
+#[derive(Debug, Clone)]
+pub struct StreamAppend {
+    /// The stream.
+    pub stream: StreamName,
+    /// Its expected version.
+    pub expected: Expected,
+    /// What to add, in order. May be empty: then only the version is checked.
+    pub events: Vec<NewEvent>,
+}
+
+/// One atomic append across streams of one tenant.
+#[derive(Debug, Clone)]
+pub struct AppendRequest {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Idempotency key: the same key with the same content (types and data, in order) gives
+    /// the same positions again; with other content it is [`AppendError::KeyReused`].
+    pub key: Option<String>,
+    /// The streams, each at most once.
+    pub streams: Vec<StreamAppend>,
+}
+
+/// Where the events of an append stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// Position of the first event.
+    pub first: Position,
+    /// Position of the last event.
+    pub last: Position,
+    /// Recording time of the events.
+    pub recorded_at: Timestamp,
+    /// The same key had been appended before; nothing was added now.
+    pub duplicate: bool,
+}
+
+/// Why nothing was appended, or why nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// A stream has another version than expected.
+    #[error("stream {stream} has {actual} events, {expected:?} was expected")]
+    Conflict {
+        /// The stream.
+        stream: StreamName,
+        /// What was expected.
+        expected: Expected,
+        /// Events that it has.
+        actual: u64,
+    },
+    /// The key was used for another request.
+    #[error("the idempotency key `{0}` was used for another request")]
+    KeyReused(String),
+    /// The request itself is wrong (a leaf over 60 KiB, a stream twice, no events).
+    #[error("the append is not acceptable: {0}")]
+    Invalid(String),
+    /// Nothing was appended; try again later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The queue is full; nothing was appended.
+    #[error("the store's queue is full; try again in {retry_after_ms} ms")]
+    Busy {
+        /// A hint.
+        retry_after_ms: u64,
+    },
+    /// The commit was sent and no answer came. Ask again with the same key.
+    #[error("the outcome of the append is unknown: {0}")]
+    Unknown(String),
+    /// The record is not what it must be.
+    #[error("the record is damaged: {0}")]
+    Corrupt(String),
+}
+
+/// Why nothing could be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// Try again later.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// The record is not what it must be.
+    #[error("the record is damaged at position {position}: {detail}")]
+    Corrupt {
+        /// Where.
+        position: Position,
+        /// What.
+        detail: String,
+    },
+}
+
+/// A recorded event: its leaf bytes and, beside them, what finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Position.
+    pub position: Position,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Index in the tenant's log, from 0.
+    pub tenant_sequence: u64,
+    /// The stream.
+    pub stream: StreamName,
+    /// Version within the stream, from 0.
+    pub version: u64,
+    /// The canonical bytes.
+    pub leaf: Arc<[u8]>,
+}
+
+/// Size and frontier of a tenant's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogHead {
+    /// Leaves.
+    pub size: u64,
+    /// RFC 6962 root.
+    pub root: Sha256Digest,
+}
+
+/// Keeps events. See the conformance suite for the law in full.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// Appends atomically and durably.
+    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError>;
+    /// Events of a stream from a version on, in order, at most `limit`.
+    async fn read_stream(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError>;
+    /// Events after a position in the order of their positions, at most `limit`.
+    async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError>;
+    /// Events of a tenant's log from an index on, at most `limit`.
+    async fn read_log(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError>;
+    /// Names of a tenant's streams that start with the prefix, newest first.
+    async fn streams(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<StreamName>, ReadError>;
+    /// The highest position.
+    async fn head(&self) -> Result<Position, ReadError>;
+    /// Size and root of a tenant's log, from the frontier kept with the appends.
+    async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError>;
+    /// Returns when the head is beyond the position or after the timeout, and says the head.
+    /// Also notices what other processes appended.
+    async fn wait_beyond(
+        &self,
+        cursor: Position,
+        timeout: std::time::Duration,
+    ) -> Result<Position, ReadError>;
+}
