@@ -13,6 +13,8 @@ pub mod time;
 pub mod value;
 
 pub mod dag;
+pub mod effect;
+pub mod run;
 pub mod step;
 
 pub mod ports;

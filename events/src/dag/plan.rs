@@ -53,6 +53,23 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan without steps.
+    pub fn empty() -> Self {
+        Self {
+            name: String::new(),
+            description: String::new(),
+            labels: BTreeMap::new(),
+            params: BTreeMap::new(),
+            source_hash: Sha256Digest([0; 32]),
+            concurrency: None,
+            priority: 0,
+            timeout: None,
+            max_parallel: None,
+            steps: Vec::new(),
+            index: BTreeMap::new(),
+        }
+    }
+
     /// The step at a place.
     pub fn step(&self, at: StepIndex) -> &PlannedStep {
         &self.steps[at.0 as usize]

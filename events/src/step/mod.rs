@@ -3,6 +3,7 @@
 mod outcome;
 mod report;
 mod spec;
+pub mod transition;
 mod usage;
 
 pub use outcome::{Fault, Outcome, StartErrorKind, StopCause, TimeoutKind};
@@ -11,4 +12,5 @@ pub use spec::{
     ArtifactRequest, AttemptLimits, AttemptSpec, EnvVar, GpuRequest, InputFile, Placement, Program,
     Resources, SecretRequest, Workspace,
 };
+pub use transition::{AttemptState, Observation, Transition};
 pub use usage::{GpuUsage, Requested, Usage, UsageQuality, UsageSource, Used};

@@ -107,6 +107,30 @@ pub struct ArtifactRef {
     pub manifest: bool,
 }
 
+impl ArtifactRef {
+    /// As expressions see it: `{sha256, bytes, manifest}`.
+    pub fn to_value(&self) -> Value {
+        let bytes = i64::try_from(self.bytes).unwrap_or(i64::MAX);
+        Value::object(BTreeMap::from([
+            ("sha256".to_string(), Value::str(self.sha256.to_hex())),
+            ("bytes".to_string(), Value::Int(bytes)),
+            ("manifest".to_string(), Value::Bool(self.manifest)),
+        ]))
+    }
+
+    /// Reads what [`ArtifactRef::to_value`] writes.
+    pub fn from_value(value: &Value) -> Option<Self> {
+        let Value::Object(members) = value else { return None };
+        let Some(Value::Str(sha256)) = members.get("sha256") else { return None };
+        let Some(Value::Int(bytes)) = members.get("bytes") else { return None };
+        Some(Self {
+            sha256: sha256.parse().ok()?,
+            bytes: u64::try_from(*bytes).ok()?,
+            manifest: members.get("manifest") == Some(&Value::Bool(true)),
+        })
+    }
+}
+
 /// What is known of an attempt's log.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogSummary {

@@ -1,0 +1,73 @@
+//! Attempts.
+
+use std::sync::Arc;
+
+use super::{done, due};
+use crate::ids::AttemptId;
+use crate::run::event::{AttemptExited, AttemptPlanned, Verdict};
+use crate::run::state::{RunState, UnitResult, UnitStatus};
+use crate::step::{AttemptState, Observation, Outcome, Transition};
+use crate::time::Timestamp;
+
+pub(super) fn planned(state: &mut RunState, event: &AttemptPlanned, at: Timestamp) {
+    let Some(unit) = state.find(&event.step) else { return };
+    if state.unit(unit).status != UnitStatus::Due {
+        return;
+    }
+    let pool = usize::from(state.step(unit.step).pool);
+    state.active[pool] += 1;
+    state.live.insert(event.attempt, unit);
+    due::begin(state, unit, UnitStatus::Active(event.attempt, AttemptState::Planned), at);
+    state.unit_mut(unit).epoch = event.epoch;
+}
+
+pub(super) fn observed(state: &mut RunState, attempt: AttemptId, observation: Observation) {
+    let Some(unit) = state.live.get(&attempt).copied() else { return };
+    let unit = state.unit_mut(unit);
+    if let UnitStatus::Active(attempt, from) = unit.status
+        && let Transition::To(to) = from.on(observation)
+    {
+        unit.status = UnitStatus::Active(attempt, to);
+    }
+}
+
+pub(super) fn exited(state: &mut RunState, event: &AttemptExited, at: Timestamp) {
+    let Some(unit) = state.live.remove(&event.attempt) else { return };
+    let pool = usize::from(state.step(unit.step).pool);
+    state.active[pool] -= 1;
+    if matches!(event.exit.outcome, Outcome::Lost { .. }) {
+        state.lost.insert(event.attempt);
+    }
+    let result =
+        |reason: &str| Some(UnitResult { reason: reason.to_string(), ..UnitResult::default() });
+    match &event.verdict {
+        Verdict::Succeeded => {
+            let result = UnitResult {
+                outputs: Arc::new(event.exit.outputs.clone()),
+                artifacts: event.exit.artifacts.clone(),
+                ..UnitResult::default()
+            };
+            done::unit_done(state, unit, UnitStatus::Succeeded, Some(result), at);
+        }
+        Verdict::Failed { reason } => {
+            state.unit_mut(unit).failures += 1;
+            done::unit_done(state, unit, UnitStatus::Failed, result(reason), at);
+        }
+        Verdict::Canceled => {
+            let reason = event.exit.outcome.describe();
+            done::unit_done(state, unit, UnitStatus::Canceled, result(&reason), at);
+        }
+        Verdict::Retry { at: again, infra, reason } => {
+            let entry = state.unit_mut(unit);
+            entry.status = UnitStatus::Backoff(*again);
+            entry.result = result(reason).map(Box::new);
+            if *infra {
+                entry.infra_failures += 1;
+            } else {
+                entry.failures += 1;
+            }
+            due::unbusy(state, unit);
+            due::refresh(state, unit.step);
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What is still owed after a restart: the same effects that the events led to, asked again.
+
+use super::event::TimerKind;
+use super::react;
+use super::render;
+use super::state::{HoldKind, RunState, UnitRef, UnitStatus};
+use crate::dag::{Action, WaitFor};
+use crate::effect::{Effect, Timer};
+use crate::ids::StepKey;
+use crate::time::{Millis, Timestamp};
+
+/// The effects that an unfinished run still waits for. Attempts that were planned are asked to
+/// start again, which their id makes harmless; the shell asks executors what they already have
+/// before it performs these.
+pub fn pending(state: &RunState) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if state.submitted.is_none() {
+        return effects;
+    }
+    if state.is_finished() {
+        return react::notify_parent(state).into_iter().collect();
+    }
+    let set = |kind, at| Effect::SetTimer { timer: Timer { run: state.id(), kind }, at };
+    if let Some(longest) = state.plan.timeout {
+        effects.push(set(TimerKind::Run, state.submitted_at + longest));
+    }
+    for step in state.due.iter().flatten() {
+        let planned = state.planned(*step);
+        if let Some(longest) = planned.timeouts.queue {
+            let since = state.step(*step).next_due(*step).map(|at| state.unit(at).since);
+            let at = since.unwrap_or(state.updated_at) + longest;
+            effects.push(set(TimerKind::Queue(StepKey::step(&planned.name)), at));
+        }
+    }
+    for (at, unit) in state.units() {
+        match unit.status {
+            UnitStatus::Active(..) => active(state, at, &mut effects),
+            UnitStatus::Backoff(until) => {
+                effects.push(set(TimerKind::Backoff(state.key(at)), until));
+            }
+            UnitStatus::Held(hold) => held(state, at, hold, &mut effects),
+            _ => {}
+        }
+        let total = state.planned(at.step).timeouts.total;
+        if let Some(longest) = total
+            && unit.span.0 != Timestamp(0)
+            && !unit.status.is_done()
+        {
+            effects.push(set(TimerKind::Total(state.key(at)), unit.span.0 + longest));
+        }
+    }
+    effects
+}
+
+fn active(state: &RunState, at: UnitRef, effects: &mut Vec<Effect>) {
+    let unit = state.unit(at);
+    let Some((attempt, _)) = unit.attempt() else { return };
+    let Ok(spec) = render::spec(state, at, attempt, unit.epoch) else { return };
+    let bound = Millis(spec.limits.run.0 + spec.limits.grace.0);
+    let overdue = unit.since + bound + super::commands::timer::OVERDUE;
+    let timer = Timer { run: state.id(), kind: TimerKind::Overdue(attempt) };
+    effects.push(Effect::SetTimer { timer, at: overdue });
+    effects.push(Effect::Start(Box::new(spec)));
+    if let Some(cause) = react::stop_cause(state, at) {
+        let force = state.cancel.as_ref().is_some_and(|cancel| cancel.force);
+        effects.extend(react::stop(state, at, force, cause));
+    }
+}
+
+fn held(state: &RunState, at: UnitRef, hold: HoldKind, effects: &mut Vec<Effect>) {
+    let key = state.key(at);
+    let set = |kind, at| Effect::SetTimer { timer: Timer { run: state.id(), kind }, at };
+    match (hold, &state.planned(at.step).action) {
+        (HoldKind::Wait(Some(until)), Action::Wait(WaitFor::For(_) | WaitFor::Until(_))) => {
+            effects.push(set(TimerKind::Sleep(key), until));
+        }
+        (HoldKind::Approval, Action::Approval(approval)) => {
+            if let Some(longest) = approval.timeout {
+                let at = state.unit(at).span.0 + longest;
+                effects.push(set(TimerKind::Approval(key), at));
+            }
+        }
+        (HoldKind::Cache, _) => effects.extend(react::look_up(state, &key, state.updated_at)),
+        (HoldKind::Child(run), Action::SubDag(_)) => {
+            // Evaluated again from recorded facts only, so they are the ones that were recorded.
+            let params = super::settle::child_params(state, at).unwrap_or_default();
+            effects.extend(react::child(state, at, &params));
+            if let Some(cancel) = &state.cancel {
+                effects.push(Effect::CancelChild { run, force: cancel.force });
+            }
+        }
+        _ => {}
+    }
+}
