@@ -1,0 +1,194 @@
+//! Appends: what was decided in one step goes to the store as one request a run.
+
+use dagbook_events::ids::{RunId, StreamName};
+use dagbook_events::ports::Expected;
+use dagbook_events::run::{Ask, RunEvent, RunFact, RunState};
+use dagbook_events::time::Timestamp;
+
+use super::input::runs_of;
+use super::runs::{Asked, active};
+use super::{AppendId, Conclusion, Engine, EngineEffect, Outgoing, Refusal, StreamPart};
+
+/// An append on its way to the store.
+#[derive(Debug, Clone)]
+pub(super) struct InFlight {
+    pub(super) key: String,
+    pub(super) parts: Vec<StreamPart>,
+    /// The commands that must be decided again if the store refuses.
+    pub(super) asked: Vec<Asked>,
+    pub(super) tries: u32,
+}
+
+impl Engine {
+    /// Admits what can start, and sends what was decided.
+    pub(super) fn flush(&mut self) {
+        self.admit();
+        while let Some(run) = self.touched.pop_first() {
+            self.send(run);
+        }
+    }
+
+    fn send(&mut self, run: RunId) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        if slot.is_busy() || slot.open.is_empty() {
+            return;
+        }
+        let groups = std::mem::take(&mut slot.open);
+        let asked = std::mem::take(&mut slot.asked);
+        let expected = match slot.durable {
+            0 => Expected::New,
+            n => Expected::Exact(n),
+        };
+        let at = groups.last().and_then(|g| g.last()).map_or(Timestamp(0), |fact| fact.at);
+        let mut parts = vec![StreamPart {
+            stream: Self::stream(run),
+            expected,
+            outgoing: Outgoing::Run(run, groups),
+        }];
+        let durable = slot.durable;
+        parts.extend(self.group_part(run, &parts, at));
+        self.next_append += 1;
+        let append = AppendId(self.next_append);
+        let key = format!("{run}/{durable}");
+        self.runs.get_mut(&run).expect("it is there").in_flight = Some(append);
+        self.effects.push(EngineEffect::Append { append, key: key.clone(), parts: parts.clone() });
+        self.in_flight.insert(append, InFlight { key, parts, asked, tries: 1 });
+    }
+
+    pub(super) fn appended(&mut self, append: AppendId, result: Conclusion, at: Timestamp) {
+        match result {
+            Conclusion::Durable => self.confirmed(append, at),
+            Conclusion::Conflict(stream) => self.conflicted(append, &stream),
+            Conclusion::Impossible(reason) => self.impossible(append, &reason),
+            Conclusion::Uncertain(reason) => {
+                if let Some(flight) = self.in_flight.get(&append) {
+                    let tries = flight.tries;
+                    self.effects.push(EngineEffect::RetryLater { append, tries, reason });
+                }
+            }
+        }
+    }
+
+    pub(super) fn retry_append(&mut self, append: AppendId) {
+        if let Some(flight) = self.in_flight.get_mut(&append) {
+            flight.tries += 1;
+            let (key, parts) = (flight.key.clone(), flight.parts.clone());
+            self.effects.push(EngineEffect::Append { append, key, parts });
+        }
+    }
+
+    fn confirmed(&mut self, append: AppendId, at: Timestamp) {
+        let Some(flight) = self.in_flight.remove(&append) else { return };
+        for asked in flight.asked {
+            self.reply(asked.request, Ok(()));
+        }
+        for part in flight.parts {
+            match part.outgoing {
+                Outgoing::Run(run, groups) => {
+                    if let Some(slot) = self.runs.get_mut(&run) {
+                        slot.in_flight = None;
+                    }
+                    self.durable(run, groups, at);
+                    self.work(run);
+                    self.retire(run);
+                }
+                Outgoing::Take { group, run, .. } => self.group_taken(&group, run),
+                Outgoing::Give { group, run, .. } => self.group_given(&group, run, at),
+            }
+        }
+    }
+
+    /// A finished run for which something still waited is forgotten once that is answered.
+    fn retire(&mut self, run: RunId) {
+        if let Some(slot) = self.runs.get(&run)
+            && slot.state.is_finished()
+            && slot.inbox.is_empty()
+            && slot.open.is_empty()
+            && !slot.is_busy()
+        {
+            self.forget(run);
+        }
+    }
+
+    /// Somebody else appended first: what was decided is void. It is decided again on the run
+    /// as it is recorded; attempts are chosen afresh by admission.
+    fn conflicted(&mut self, append: AppendId, stream: &StreamName) {
+        let Some(flight) = self.in_flight.remove(&append) else { return };
+        for part in &flight.parts {
+            if let Outgoing::Take { group, .. } = &part.outgoing {
+                self.group_stale(group);
+            }
+        }
+        for run in runs_of(&flight.parts) {
+            let Some(slot) = self.runs.get_mut(&run) else { continue };
+            slot.in_flight = None;
+            let again = flight.asked.iter().cloned().chain(slot.asked.drain(..));
+            let again =
+                again.filter(|asked| !matches!(asked.command.ask, Ask::Plan(_) | Ask::Admit));
+            let waiting: Vec<Asked> = again.chain(slot.inbox.drain(..)).collect();
+            slot.inbox = waiting.into();
+            slot.open.clear();
+            self.reload(run, stream);
+        }
+    }
+
+    fn reload(&mut self, run: RunId, stream: &StreamName) {
+        let slot = self.runs.get_mut(&run).expect("the caller has it");
+        if slot.durable == 0 && *stream == Self::stream(run) {
+            // A new run's stream exists already: the submission was made before.
+            let waiting: Vec<Asked> = slot.inbox.drain(..).collect();
+            self.forget(run);
+            for asked in waiting {
+                let exists = dagbook_events::run::Rejection::Exists(run);
+                self.reply(asked.request, Err(exists.into()));
+            }
+            return;
+        }
+        slot.loading = true;
+        self.touched.remove(&run);
+        self.effects.push(EngineEffect::Load(run));
+    }
+
+    /// The store can never take it: whoever asked hears it, and the run goes on without.
+    fn impossible(&mut self, append: AppendId, reason: &str) {
+        let Some(flight) = self.in_flight.remove(&append) else { return };
+        for asked in &flight.asked {
+            self.reply(asked.request, Err(Refusal::Unrecordable(reason.to_string())));
+        }
+        for run in runs_of(&flight.parts) {
+            let Some(slot) = self.runs.get_mut(&run) else { continue };
+            slot.in_flight = None;
+            if slot.durable == 0 {
+                self.forget(run);
+                continue;
+            }
+            slot.loading = true;
+            self.effects.push(EngineEffect::Load(run));
+        }
+    }
+
+    /// Keeps the pools' counts in step with a run's.
+    pub(super) fn count(&mut self, run: RunId, before: &[u32]) {
+        let Some(slot) = self.runs.get(&run) else { return };
+        let after = active(&slot.state);
+        if after != before {
+            let pools = slot.state.pools.clone();
+            self.recount(&pools, before, &after);
+        }
+    }
+}
+
+/// Whether the run's place in its group ends with these facts.
+pub(super) fn ends(groups: &[Vec<RunFact>]) -> bool {
+    groups.iter().flatten().any(|fact| matches!(fact.event, RunEvent::Finished(_)))
+}
+
+/// Whether the run takes its place in its group with these facts.
+pub(super) fn admits(groups: &[Vec<RunFact>]) -> bool {
+    groups.iter().flatten().any(|fact| matches!(fact.event, RunEvent::Admitted(_)))
+}
+
+/// The group of a run, if it has one.
+pub(super) fn group_of(state: &RunState) -> Option<&str> {
+    state.plan.concurrency.as_ref().map(|c| c.group.as_str())
+}

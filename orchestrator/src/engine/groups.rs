@@ -1,0 +1,181 @@
+//! Concurrency groups: so many runs of a group at one time, whichever process they are in. A
+//! place is taken and given in the group's own stream, in the same append as the run's event,
+//! so that the stream's version decides between two processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dagbook_events::dag::WhenFull;
+use dagbook_events::ids::{RunId, StreamName};
+use dagbook_events::ports::Expected;
+use dagbook_events::run::{Ask, Phase, RunCommand};
+use dagbook_events::step::StopCause;
+use dagbook_events::time::Timestamp;
+
+use super::append::{admits, ends, group_of};
+use super::runs::Asked;
+use super::{Engine, EngineEffect, Outgoing, StreamPart};
+
+/// What is known of the groups that runs here belong to.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    known: BTreeMap<String, Group>,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    /// None while it is being read.
+    version: Option<u64>,
+    holders: Vec<RunId>,
+    /// Runs here that wait for a place, oldest first.
+    queue: BTreeSet<(u64, RunId)>,
+    /// An append that takes a place is on its way.
+    taking: bool,
+}
+
+impl Engine {
+    /// A run waits for its place.
+    pub(super) fn seek_place(&mut self, run: RunId, at: Timestamp) {
+        let Some(slot) = self.runs.get(&run) else { return };
+        let Some(name) = group_of(&slot.state).map(str::to_string) else { return };
+        let order = slot.order;
+        let group = self.groups.known.entry(name.clone()).or_default();
+        let first = group.version.is_none() && group.queue.is_empty();
+        group.queue.insert((order, run));
+        if first {
+            self.effects.push(EngineEffect::LoadGroup(name));
+        } else {
+            self.fill(&name, at);
+        }
+    }
+
+    pub(super) fn group_loaded(
+        &mut self,
+        name: &str,
+        holders: Vec<RunId>,
+        version: u64,
+        at: Timestamp,
+    ) {
+        let Some(group) = self.groups.known.get_mut(name) else { return };
+        if group.version.is_some_and(|known| known > version) {
+            return;
+        }
+        group.version = Some(version);
+        group.holders = holders;
+        self.fill(name, at);
+    }
+
+    pub(super) fn group_stale(&mut self, name: &str) {
+        if let Some(group) = self.groups.known.get_mut(name) {
+            group.version = None;
+            group.taking = false;
+            self.effects.push(EngineEffect::LoadGroup(name.to_string()));
+        }
+    }
+
+    pub(super) fn group_taken(&mut self, name: &str, run: RunId) {
+        if let Some(group) = self.groups.known.get_mut(name) {
+            group.taking = false;
+            group.version = group.version.map(|v| v + 1);
+            group.holders.push(run);
+            group.queue.retain(|(_, waiting)| *waiting != run);
+        }
+    }
+
+    /// A place became free: its version is not certain (others give places back too).
+    pub(super) fn group_given(&mut self, name: &str, run: RunId, _at: Timestamp) {
+        if let Some(group) = self.groups.known.get_mut(name) {
+            group.holders.retain(|holder| *holder != run);
+            group.version = None;
+            if group.queue.is_empty() {
+                self.groups.known.remove(name);
+            } else {
+                self.effects.push(EngineEffect::LoadGroup(name.to_string()));
+            }
+        }
+    }
+
+    pub(super) fn left_group(&mut self, run: RunId, _at: Timestamp) {
+        for group in self.groups.known.values_mut() {
+            group.queue.retain(|(_, waiting)| *waiting != run);
+        }
+    }
+
+    /// Gives the first that waits its place, or does what its file says of a full group.
+    fn fill(&mut self, name: &str, at: Timestamp) {
+        let Some(group) = self.groups.known.get(name) else { return };
+        if group.taking || group.version.is_none() {
+            return;
+        }
+        let Some((_, run)) = group.queue.first().copied() else { return };
+        let Some(slot) = self.runs.get(&run) else { return };
+        if slot.is_busy() || slot.state.phase != Phase::Queued {
+            return;
+        }
+        let Some(rule) = slot.state.plan.concurrency.clone() else { return };
+        let ask = if group.holders.contains(&run) || group.holders.len() < rule.limit as usize {
+            Ask::Admit
+        } else {
+            match rule.when_full {
+                WhenFull::Queue => return,
+                WhenFull::Reject => Ask::Refuse,
+                WhenFull::CancelRunning => return self.cancel_oldest(name, run, at),
+            }
+        };
+        if let Some(group) = self.groups.known.get_mut(name) {
+            group.taking = ask == Ask::Admit;
+        }
+        self.decide(run, Asked { request: None, command: RunCommand { at, ask } });
+        self.line_up(run);
+    }
+
+    fn cancel_oldest(&mut self, name: &str, newer: RunId, at: Timestamp) {
+        let Some(oldest) = self.groups.known[name].holders.first().copied() else { return };
+        let ask = Ask::Cancel {
+            cause: StopCause::Superseded,
+            reason: format!("run {newer} takes its place in concurrency group `{name}`"),
+            force: false,
+        };
+        let command = RunCommand { at, ask };
+        if self.runs.contains_key(&oldest) {
+            self.command(None, oldest, command);
+        } else {
+            self.effects.push(EngineEffect::Elsewhere { run: oldest, command });
+        }
+    }
+
+    /// What an append of the run means for its group's stream.
+    pub(super) fn group_part(
+        &self,
+        run: RunId,
+        parts: &[StreamPart],
+        at: Timestamp,
+    ) -> Option<StreamPart> {
+        let slot = self.runs.get(&run)?;
+        let group = group_of(&slot.state)?.to_string();
+        let Some(Outgoing::Run(_, facts)) = parts.first().map(|part| &part.outgoing) else {
+            return None;
+        };
+        let stream = StreamName::concurrency(&group);
+        let was_admitted = admits(facts);
+        if ends(facts) {
+            let held = slot.holds_place || was_admitted;
+            return held.then_some(StreamPart {
+                stream,
+                expected: Expected::Any,
+                outgoing: Outgoing::Give { group, run, at },
+            });
+        }
+        if !was_admitted {
+            return None;
+        }
+        let known = self.groups.known.get(&group)?;
+        if known.holders.contains(&run) {
+            return None;
+        }
+        let expected = match known.version? {
+            0 => Expected::New,
+            n => Expected::Exact(n),
+        };
+        Some(StreamPart { stream, expected, outgoing: Outgoing::Take { group, run, at } })
+    }
+}

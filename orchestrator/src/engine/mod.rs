@@ -1,0 +1,91 @@
+//! The engine: synchronous, without clock, chance or threads. One door, [`Engine::step`].
+//!
+//! A command is decided on the live state, which is folded in place at once; its effects are
+//! held back until the store has confirmed the append. While an append of a run is on its way,
+//! further inputs for that run wait, and then share the next append. When the store refuses,
+//! the live copy is thrown away, the run is read again, and what waited is decided anew.
+
+mod admission;
+mod append;
+mod groups;
+mod input;
+mod runs;
+
+use std::collections::BTreeMap;
+
+use dagbook_events::ids::{RunId, StreamName};
+
+pub use admission::Pool;
+pub use input::{
+    AppendId, Conclusion, EngineEffect, Input, Outgoing, Refusal, RequestId, StreamPart,
+};
+use runs::RunSlot;
+
+/// Decides for every run that this process owns.
+#[derive(Debug, Default)]
+pub struct Engine {
+    runs: BTreeMap<RunId, RunSlot>,
+    pools: BTreeMap<String, Pool>,
+    groups: groups::Groups,
+    waiting: admission::Waiting,
+    in_flight: BTreeMap<AppendId, append::InFlight>,
+    next_append: u64,
+    next_order: u64,
+    /// The latest instant that an input brought.
+    now: dagbook_events::time::Timestamp,
+    /// Runs with something to append when the current input has been dealt with.
+    touched: std::collections::BTreeSet<RunId>,
+    /// What the current input leads to.
+    effects: Vec<EngineEffect>,
+}
+
+impl Engine {
+    /// An engine without runs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes one input and says what the world should now be asked.
+    pub fn step(&mut self, input: Input) -> Vec<EngineEffect> {
+        self.now = self.now.max(input.at());
+        match input {
+            Input::Tick(_) => {}
+            Input::Pool { name, slots } => self.set_pool(name, slots),
+            Input::Command { request, run, command } => self.command(request, run, command),
+            Input::Appended { append, result, at } => self.appended(append, result, at),
+            Input::Loaded { run, facts, at } => self.loaded(run, facts, at),
+            Input::Foreign { run, from, facts, at } => self.foreign(run, from, &facts, at),
+            Input::Adopt { run, facts, at } => self.adopt(run, facts, at),
+            Input::Group { group, holders, version, at } => {
+                self.group_loaded(&group, holders, version, at);
+            }
+            Input::RetryAppend { append } => self.retry_append(append),
+        }
+        self.flush();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// The live state of a run that this engine owns.
+    pub fn run(&self, run: RunId) -> Option<&dagbook_events::run::RunState> {
+        self.runs.get(&run).map(|slot| &slot.state)
+    }
+
+    /// Runs that this engine owns.
+    pub fn run_ids(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.runs.keys().copied()
+    }
+
+    /// The slots of each pool and how many are taken: a fold over the live runs.
+    pub fn pools(&self) -> impl Iterator<Item = (&str, &Pool)> {
+        self.pools.iter().map(|(name, pool)| (name.as_str(), pool))
+    }
+
+    /// Whether nothing is on its way to the store.
+    pub fn is_settled(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    fn stream(run: RunId) -> StreamName {
+        StreamName::run(run)
+    }
+}

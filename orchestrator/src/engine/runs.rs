@@ -1,0 +1,266 @@
+//! The runs that the engine owns: their live state, and what waits for them.
+
+use std::collections::VecDeque;
+
+use dagbook_events::effect::Effect;
+use dagbook_events::ids::RunId;
+use dagbook_events::run::{
+    self, Ask, Phase, Rejection, RunCommand, RunEvent, RunFact, RunState, fold, handle, react,
+};
+use dagbook_events::step::ReportBody;
+use dagbook_events::time::Timestamp;
+
+use super::admission::Standing;
+use super::{AppendId, Engine, EngineEffect, Refusal, RequestId};
+
+/// A command and who waits for its answer.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    pub(super) request: Option<RequestId>,
+    pub(super) command: RunCommand,
+}
+
+/// A run that the engine owns.
+#[derive(Debug)]
+pub(super) struct RunSlot {
+    /// Folded as far as anything was decided.
+    pub(super) state: RunState,
+    /// Events that the store has confirmed.
+    pub(super) durable: u64,
+    /// Order among the runs of one priority.
+    pub(super) order: u64,
+    /// Decided and not yet sent: groups of facts, a group for each command.
+    pub(super) open: Vec<Vec<RunFact>>,
+    /// The commands behind them that must be decided again if the store refuses.
+    pub(super) asked: Vec<Asked>,
+    /// What waits for the append on its way, or for the run to be read.
+    pub(super) inbox: VecDeque<Asked>,
+    /// The append on its way.
+    pub(super) in_flight: Option<AppendId>,
+    /// It is being read again.
+    pub(super) loading: bool,
+    /// It took a place in its concurrency group, as the store confirmed.
+    pub(super) holds_place: bool,
+    /// Where it stands in admission's queue.
+    pub(super) standing: Option<Standing>,
+}
+
+impl RunSlot {
+    fn new(order: u64) -> Self {
+        Self {
+            state: RunState::unborn(),
+            durable: 0,
+            order,
+            open: Vec::new(),
+            asked: Vec::new(),
+            inbox: VecDeque::new(),
+            in_flight: None,
+            loading: false,
+            holds_place: false,
+            standing: None,
+        }
+    }
+
+    /// Whether something has to come back before the run can be decided on.
+    pub(super) fn is_busy(&self) -> bool {
+        self.in_flight.is_some() || self.loading
+    }
+}
+
+impl Engine {
+    pub(super) fn command(&mut self, request: Option<RequestId>, run: RunId, command: RunCommand) {
+        if !self.runs.contains_key(&run) {
+            if !matches!(command.ask, Ask::Submit(_)) {
+                return self.reply(request, Err(Refusal::NotHere(run)));
+            }
+            self.new_slot(run);
+        }
+        let slot = self.runs.get_mut(&run).expect("it was found or made");
+        slot.inbox.push_back(Asked { request, command });
+        self.work(run);
+    }
+
+    fn new_slot(&mut self, run: RunId) -> &mut RunSlot {
+        self.next_order += 1;
+        self.runs.entry(run).or_insert(RunSlot::new(self.next_order))
+    }
+
+    /// Decides everything that waits for the run, if nothing of it is on its way.
+    pub(super) fn work(&mut self, run: RunId) {
+        while let Some(slot) = self.runs.get_mut(&run)
+            && !slot.is_busy()
+            && let Some(asked) = slot.inbox.pop_front()
+        {
+            self.decide(run, asked);
+        }
+        self.line_up(run);
+    }
+
+    /// Decides one command and keeps its facts for the next append.
+    pub(super) fn decide(&mut self, run: RunId, asked: Asked) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        let before = active(&slot.state);
+        match handle(&mut slot.state, &asked.command) {
+            Ok(facts) => {
+                slot.open.push(facts);
+                slot.asked.push(asked);
+                self.touched.insert(run);
+            }
+            Err(rejection) => self.refused(run, &asked, rejection),
+        }
+        self.count(run, &before);
+    }
+
+    fn refused(&mut self, run: RunId, asked: &Asked, rejection: Rejection) {
+        // An executor that repeats an end did not hear that it may forget the attempt.
+        if let Ask::Observe(report) = &asked.command.ask
+            && matches!(report.body, ReportBody::Exited(_))
+        {
+            let slot = &self.runs[&run];
+            if let Some(unit) = slot.state.find(&report.step)
+                && !slot.is_busy()
+                && !slot.state.live.contains_key(&report.attempt)
+            {
+                let pool = usize::from(slot.state.step(unit.step).pool);
+                let executor = slot.state.pools[pool].clone();
+                let attempt = report.attempt;
+                self.effects.push(EngineEffect::World(Effect::Release { executor, attempt }));
+            }
+        }
+        self.reply(asked.request, Err(rejection.into()));
+        let slot = &self.runs[&run];
+        if slot.state.submitted.is_none() && slot.inbox.is_empty() {
+            self.forget(run);
+        }
+    }
+
+    pub(super) fn reply(&mut self, request: Option<RequestId>, result: Result<(), Refusal>) {
+        if let Some(request) = request {
+            self.effects.push(EngineEffect::Reply { request, result });
+        }
+    }
+
+    /// Facts are durable: now the world may hear of them.
+    pub(super) fn durable(&mut self, run: RunId, groups: Vec<Vec<RunFact>>, at: Timestamp) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        let mut effects = Vec::new();
+        let facts: Vec<RunFact> = groups.into_iter().flatten().collect();
+        slot.durable += facts.len() as u64;
+        for fact in &facts {
+            effects.extend(react(&slot.state, fact));
+        }
+        let finished = slot.state.is_finished();
+        let queued = slot.state.phase == Phase::Queued;
+        if took_place(&facts) {
+            slot.holds_place = true;
+        }
+        self.effects.extend(effects.into_iter().map(EngineEffect::World));
+        let left = facts.iter().any(|fact| matches!(fact.event, RunEvent::Finished(_)));
+        self.effects.push(EngineEffect::Recorded { run, facts });
+        if queued {
+            self.seek_place(run, at);
+        }
+        if left {
+            self.left_group(run, at);
+        }
+        let Some(slot) = self.runs.get(&run) else { return };
+        if finished && slot.inbox.is_empty() && !slot.is_busy() && slot.open.is_empty() {
+            self.forget(run);
+        }
+    }
+
+    /// Nothing more will be decided for the run.
+    pub(super) fn forget(&mut self, run: RunId) {
+        if let Some(slot) = self.runs.remove(&run) {
+            if let Some(standing) = slot.standing {
+                self.waiting.leave(standing);
+            }
+            let none = vec![];
+            self.recount(&slot.state.pools.clone(), &active(&slot.state), &none);
+        }
+        self.touched.remove(&run);
+    }
+
+    pub(super) fn adopt(&mut self, run: RunId, facts: Vec<RunFact>, at: Timestamp) {
+        if self.runs.contains_key(&run) || facts.is_empty() {
+            return;
+        }
+        let slot = self.new_slot(run);
+        slot.state = fold(&facts);
+        slot.holds_place = took_place(&facts);
+        slot.durable = slot.state.version;
+        self.count(run, &[]);
+        let slot = &self.runs[&run];
+        let owed = run::pending(&slot.state);
+        let finished = slot.state.is_finished();
+        let queued = slot.state.phase == Phase::Queued;
+        self.effects.extend(owed.into_iter().map(EngineEffect::World));
+        if finished {
+            return self.forget(run);
+        }
+        if queued {
+            self.seek_place(run, at);
+        }
+        self.work(run);
+    }
+
+    pub(super) fn loaded(&mut self, run: RunId, facts: Vec<RunFact>, at: Timestamp) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        if !slot.loading {
+            return;
+        }
+        let before = active(&slot.state);
+        let known = usize::try_from(slot.durable).unwrap_or(usize::MAX).min(facts.len());
+        slot.loading = false;
+        slot.state = fold(&facts);
+        slot.holds_place = took_place(&facts);
+        slot.durable = slot.state.version;
+        let mut effects = Vec::new();
+        for fact in &facts[known..] {
+            effects.extend(react(&slot.state, fact));
+        }
+        let recorded = facts[known..].to_vec();
+        self.effects.extend(effects.into_iter().map(EngineEffect::World));
+        self.effects.push(EngineEffect::Recorded { run, facts: recorded });
+        self.count(run, &before);
+        if self.runs.get(&run).is_some_and(|slot| slot.state.phase == Phase::Queued) {
+            self.seek_place(run, at);
+        }
+        self.work(run);
+        let Some(slot) = self.runs.get(&run) else { return };
+        if slot.state.is_finished() && slot.open.is_empty() && !slot.is_busy() {
+            self.left_group(run, at);
+            self.forget(run);
+        }
+    }
+
+    pub(super) fn foreign(&mut self, run: RunId, from: u64, facts: &[RunFact], at: Timestamp) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        // With an append on its way the store will report the conflict, and the run is read.
+        if slot.is_busy() || from + facts.len() as u64 <= slot.durable {
+            return;
+        }
+        if !slot.open.is_empty() || from > slot.durable {
+            slot.loading = true;
+            return self.effects.push(EngineEffect::Load(run));
+        }
+        let fresh = &facts[usize::try_from(slot.durable - from).unwrap_or(0)..];
+        let before = active(&slot.state);
+        for fact in fresh {
+            let state = std::mem::replace(&mut slot.state, RunState::unborn());
+            slot.state = run::evolve(state, fact);
+        }
+        self.count(run, &before);
+        self.durable(run, vec![fresh.to_vec()], at);
+        self.line_up(run);
+    }
+}
+
+fn took_place(facts: &[RunFact]) -> bool {
+    facts.iter().any(|fact| matches!(fact.event, RunEvent::Admitted(_)))
+}
+
+/// Attempts of a run by pool.
+pub(super) fn active(state: &RunState) -> Vec<u32> {
+    state.active.clone()
+}
