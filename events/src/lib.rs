@@ -15,4 +15,11 @@ pub mod value;
 pub mod dag;
 pub mod step;
 
+pub mod canonical;
+pub mod envelope;
+pub mod tlog;
+
 pub mod ports;
+
+#[cfg(feature = "in-process")]
+pub mod journal;
