@@ -16,6 +16,7 @@ pub mod dag;
 pub mod step;
 
 pub mod canonical;
+pub mod codec;
 pub mod envelope;
 pub mod tlog;
 
@@ -23,3 +24,6 @@ pub mod ports;
 
 #[cfg(feature = "in-process")]
 pub mod journal;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

@@ -14,10 +14,11 @@ mod wake;
 
 pub mod blobs;
 pub mod bus;
-//CP pub mod checkpoints;
+#[cfg(feature = "keys")]
+pub mod checkpoints;
 pub mod clock;
-//CP #[cfg(feature = "keys")]
-//CP pub mod keys;
+#[cfg(feature = "keys")]
+pub mod keys;
 pub mod store;
 pub mod verify;
 
