@@ -7,6 +7,9 @@ use crate::canonical::{self, CanonicalError};
 /// Data up to this many bytes stays in the leaf.
 pub const SPILL_THRESHOLD: usize = 32 * 1024;
 
+/// What stays in the leaf, and the bytes of the blob if something moved there.
+pub type Spilled = (Map<String, Value>, Option<Vec<u8>>);
+
 /// Why a blob does not fit its event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnspillError {
@@ -24,7 +27,7 @@ pub fn spill(
     mut data: Map<String, Value>,
     spillable: &[&str],
     threshold: usize,
-) -> Result<(Map<String, Value>, Option<Vec<u8>>), CanonicalError> {
+) -> Result<Spilled, CanonicalError> {
     let mut left = canonical::to_vec(&data)?.len();
     let mut moved = Map::new();
     for name in spillable {

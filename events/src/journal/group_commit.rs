@@ -69,8 +69,8 @@ impl GroupCommit {
         let room = self.room_for(&request).await?;
         let (reply, answer) = oneshot::channel();
         let pending = Pending { request, reply, _room: room };
-        let sent = self.queue.as_ref().map(|queue| queue.send(pending));
-        if !matches!(sent, Some(Ok(()))) {
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(pending).is_ok());
+        if !sent {
             return Err(AppendError::Unavailable("the writer has stopped".to_string()));
         }
         answer.await.unwrap_or_else(|_| {

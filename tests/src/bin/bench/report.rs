@@ -62,11 +62,7 @@ impl Report {
         }
         out.push('\n');
         for line in &self.comparisons {
-            let (Some(ours), Some(theirs)) = (self.median(&line.name), self.median(&line.against))
-            else {
-                continue;
-            };
-            let ratio = ours / theirs;
+            let Some(ratio) = self.ratio(&line.name, &line.against) else { continue };
             let verdict = match line.target {
                 None => String::new(),
                 Some(target) if target < 0.0 => {
@@ -87,9 +83,15 @@ impl Report {
         Ok(lines?.join("\n") + "\n")
     }
 
-    fn median(&self, name: &str) -> Option<f64> {
-        let figure = self.figures.iter().find(|figure| figure.name == name)?;
-        Some(median(&figure.samples))
+    /// The median of the rounds' ratios. Both samples of a round were taken side by side, so
+    /// that a minute in which the machine was busy does not count for one of them alone.
+    fn ratio(&self, name: &str, against: &str) -> Option<f64> {
+        let samples = |name: &str| {
+            let figure = self.figures.iter().find(|figure| figure.name == name);
+            figure.map(|figure| figure.samples.as_slice())
+        };
+        let pairs = samples(name)?.iter().zip(samples(against)?);
+        Some(median(&pairs.map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>()))
     }
 }
 
