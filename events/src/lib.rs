@@ -17,4 +17,15 @@ pub mod effect;
 pub mod run;
 pub mod step;
 
+pub mod canonical;
+pub mod codec;
+pub mod envelope;
+pub mod tlog;
+
 pub mod ports;
+
+#[cfg(feature = "in-process")]
+pub mod journal;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

@@ -1,5 +1,8 @@
 //! Signing of checkpoints.
 
+use crate::digest::Sha256Digest;
+use crate::tlog::Checkpoint;
+
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
 pub enum SignError {
@@ -11,7 +14,7 @@ pub enum SignError {
     Inconsistent(String),
 }
 
-/// Holds one Ed25519 key.
+/// Holds one Ed25519 key and remembers what it signed.
 pub trait Signer: Send + Sync {
     /// The key's name, as it stands in notes.
     fn name(&self) -> &str;
@@ -19,4 +22,13 @@ pub trait Signer: Send + Sync {
     fn public_key(&self) -> [u8; 32];
     /// The 64 bytes of the signature over the message.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+    /// The newest checkpoint of a log that was signed, where the signer remembers.
+    fn last_signed(&self, _origin: &str) -> Result<Option<Checkpoint>, SignError> {
+        Ok(None)
+    }
+    /// The same as `sign` for a checkpoint's text, with the proof that it extends
+    /// [`Signer::last_signed`].
+    fn sign_extension(&self, text: &str, _proof: &[Sha256Digest]) -> Result<[u8; 64], SignError> {
+        self.sign(text.as_bytes())
+    }
 }

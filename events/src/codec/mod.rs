@@ -1,0 +1,7 @@
+//! From domain events to public data and back.
+//!
+//! Old leaves are never rewritten: what an older program wrote is lifted on reading, one
+//! version at a time ([`upcast`]). What is too large for a leaf goes into a blob ([`spill`]).
+
+pub mod spill;
+pub mod upcast;

@@ -1,0 +1,82 @@
+//! Laws of [`EventStore`](crate::ports::EventStore).
+
+mod concurrency;
+mod content;
+mod failures;
+mod identity;
+mod keys;
+mod order;
+mod reading;
+mod subject;
+mod versions;
+
+use std::sync::Arc;
+
+pub use identity::identical_bytes;
+pub use subject::{ManualClock, StoreFactory, StoreUnderTest};
+
+use self::subject::Subject;
+use super::{Report, Trial, try_law};
+
+type Law = fn(Subject) -> Trial;
+
+macro_rules! book {
+    ($($chapter:ident :: $law:ident),* $(,)?) => {
+        &[$((stringify!($law), |subject| Box::pin($chapter::$law(subject)))),*]
+    };
+}
+
+const LAWS: &[(&str, Law)] = book![
+    order::positions_are_dense_from_one,
+    order::positions_are_in_commit_order,
+    order::tenants_have_dense_logs_of_their_own,
+    order::recording_time_never_goes_back,
+    versions::exact_version_is_checked,
+    versions::new_stream_is_checked,
+    versions::any_version_is_accepted,
+    versions::a_stream_without_events_is_only_checked,
+    versions::several_streams_are_appended_or_none,
+    versions::requests_without_sense_are_refused,
+    keys::the_same_request_under_a_key_is_answered_again,
+    keys::another_request_under_a_key_is_refused,
+    keys::a_key_is_checked_before_versions,
+    keys::keys_belong_to_tenants,
+    keys::a_rejected_request_does_not_use_up_its_key,
+    content::leaves_are_canonical_and_agree_with_their_rows,
+    content::everything_given_is_in_the_leaf,
+    content::an_oversize_leaf_is_refused,
+    content::data_that_is_not_canonical_is_refused,
+    content::the_log_head_is_the_root_over_the_leaves,
+    reading::pages_are_bounded_and_continue,
+    reading::unknown_names_read_as_empty,
+    reading::streams_are_listed_newest_first,
+    reading::waiting_ends_at_news_or_at_the_timeout,
+    reading::waiting_notices_other_handles,
+    concurrency::a_rejected_request_hurts_no_neighbour,
+    concurrency::concurrent_appends_are_dense_and_none_is_lost,
+    concurrency::one_of_many_wins_a_version,
+    concurrency::a_key_used_at_once_by_many_appends_once,
+    concurrency::a_reader_sees_every_event_exactly_once,
+    concurrency::two_handles_append_to_one_record,
+    failures::a_refusal_leaves_nothing_behind,
+    failures::a_failed_commit_leaves_nothing_behind,
+    failures::a_lost_answer_is_found_again,
+    failures::an_unknown_outcome_is_resolved_by_key,
+    failures::what_was_acknowledged_survives_a_kill,
+];
+
+/// Names of all laws.
+pub fn laws() -> Vec<&'static str> {
+    LAWS.iter().map(|(name, _)| *name).collect()
+}
+
+/// Tries all laws, each on a fresh store.
+pub async fn run_all(factory: &dyn StoreFactory) -> Report {
+    let mut results = Vec::new();
+    for (name, law) in LAWS {
+        let clock = Arc::new(ManualClock::new(subject::EPOCH));
+        let under_test = factory.fresh(Arc::clone(&clock) as _).await;
+        results.push((*name, try_law(law(Subject::new(under_test, clock))).await));
+    }
+    Report(results)
+}

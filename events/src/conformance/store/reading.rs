@@ -1,0 +1,86 @@
+//! Pages, names and waiting.
+
+use std::time::{Duration, Instant};
+
+use super::subject::{Subject, acme, numbers, request, stream, tenant};
+use crate::conformance::Verdict;
+use crate::ids::Position;
+use crate::ports::Expected;
+
+pub(super) async fn pages_are_bounded_and_continue(subject: Subject) -> Verdict {
+    for _ in 0..5 {
+        let streams = [("run/a", Expected::Any, 1), ("run/b", Expected::Any, 1)];
+        subject.store.append(request(&streams)).await.expect("appended");
+    }
+    let (store, name) = (&subject.store, stream("run/b"));
+    let page = store.read_after(Position(3), 2).await.expect("a page");
+    assert_eq!(numbers(&page), [(4, 3, 1), (5, 4, 2)]);
+    let page = store.read_stream(&acme(), &name, 3, 5).await.expect("a page");
+    assert_eq!(numbers(&page), [(8, 7, 3), (10, 9, 4)]);
+    let page = store.read_log(&acme(), 8, 1).await.expect("a page");
+    assert_eq!(numbers(&page), [(9, 8, 4)]);
+    assert!(store.read_after(Position(10), 5).await.expect("a page").is_empty());
+    assert!(store.read_after(Position(u64::MAX), 5).await.expect("a page").is_empty());
+    assert!(store.read_after(Position(0), 0).await.expect("a page").is_empty());
+    assert!(store.read_stream(&acme(), &name, u64::MAX, 5).await.expect("a page").is_empty());
+    Verdict::Kept
+}
+
+pub(super) async fn unknown_names_read_as_empty(subject: Subject) -> Verdict {
+    subject.append("run/a", Expected::New, 1).await.expect("appended");
+    let (store, nobody) = (&subject.store, tenant("nobody"));
+    assert!(store.read_stream(&acme(), &stream("run/z"), 0, 5).await.expect("read").is_empty());
+    assert!(store.read_stream(&nobody, &stream("run/a"), 0, 5).await.expect("read").is_empty());
+    assert!(store.read_log(&nobody, 0, 5).await.expect("read").is_empty());
+    assert!(store.streams(&nobody, "", 5).await.expect("read").is_empty());
+    assert_eq!(store.log_head(&nobody).await.expect("read").size, 0);
+    Verdict::Kept
+}
+
+pub(super) async fn streams_are_listed_newest_first(subject: Subject) -> Verdict {
+    for name in ["run/2", "limits", "run/1", "schedule/x", "run/3", "run/1", "runway"] {
+        subject.append(name, Expected::Any, 1).await.expect("appended");
+    }
+    let list = async |prefix: &str, limit| {
+        let names = subject.store.streams(&acme(), prefix, limit).await.expect("names");
+        names.iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("run/", 10).await, ["run/3", "run/1", "run/2"]);
+    assert_eq!(list("run/", 2).await, ["run/3", "run/1"]);
+    assert_eq!(list("run", 10).await, ["runway", "run/3", "run/1", "run/2"]);
+    assert_eq!(list("run/1", 10).await, ["run/1"]);
+    assert_eq!(list("", 3).await, ["runway", "run/3", "schedule/x"]);
+    assert!(list("run/%", 3).await.is_empty(), "a prefix is text, not a pattern");
+    Verdict::Kept
+}
+
+pub(super) async fn waiting_ends_at_news_or_at_the_timeout(subject: Subject) -> Verdict {
+    subject.append("run/a", Expected::New, 2).await.expect("appended");
+    let (store, minute) = (&subject.store, Duration::from_secs(60));
+    assert_eq!(store.wait_beyond(Position(1), minute).await, Ok(Position(2)), "already there");
+    let short = Duration::from_millis(20);
+    assert_eq!(store.wait_beyond(Position(2), short).await, Ok(Position(2)), "timed out");
+    let started = Instant::now();
+    let (waited, appended) = tokio::join!(
+        store.wait_beyond(Position(2), minute),
+        subject.append("run/a", Expected::Any, 1)
+    );
+    appended.expect("appended");
+    assert_eq!(waited, Ok(Position(3)));
+    assert!(started.elapsed() < Duration::from_secs(30), "woken, not timed out");
+    Verdict::Kept
+}
+
+pub(super) async fn waiting_notices_other_handles(subject: Subject) -> Verdict {
+    let Some(other) = subject.under_test.second_handle().await else {
+        return Verdict::NotApplicable("the record has one handle only");
+    };
+    let minute = Duration::from_secs(60);
+    let (waited, appended) = tokio::join!(
+        subject.store.wait_beyond(Position(0), minute),
+        other.append(request(&[("run/a", Expected::New, 1)]))
+    );
+    appended.expect("appended");
+    assert_eq!(waited, Ok(Position(1)));
+    Verdict::Kept
+}

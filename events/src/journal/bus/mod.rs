@@ -1,0 +1,5 @@
+//! The buses.
+
+mod in_process;
+
+pub use in_process::InProcessBus;

@@ -1,0 +1,141 @@
+//! The queue in front of a committer: callers push, one thread drains and commits.
+//!
+//! The writer commits at once when it is idle; it never waits for company. While it writes,
+//! others queue, and the next look at the queue takes them into the same transaction.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+
+use super::backend::Backend;
+use super::committer::{Committer, Outcome};
+use super::request::Prepared;
+use crate::ids::Position;
+use crate::ports::AppendError;
+
+/// Events in one transaction; a single larger request still goes in one.
+const MAX_BATCH_EVENTS: usize = 1_024;
+/// Bytes in one transaction; a single larger request still goes in one.
+const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// What one permit of the queue stands for.
+const PERMIT_BYTES: usize = 1_024;
+
+/// How much may wait, and how long a caller waits for room.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueueLimits {
+    /// Bytes of events that may wait or be under way.
+    pub(super) bytes: usize,
+    /// After this time without room a caller hears that the store is busy.
+    pub(super) deadline: Duration,
+}
+
+pub(super) struct GroupCommit {
+    /// Taken at the end, so that the writer sees the queue end.
+    queue: Option<Sender<Pending>>,
+    writer: Option<JoinHandle<()>>,
+    room: Arc<Semaphore>,
+    permits: u32,
+    deadline: Duration,
+}
+
+struct Pending {
+    request: Prepared,
+    reply: oneshot::Sender<Outcome>,
+    /// Given back when the request is answered.
+    _room: OwnedSemaphorePermit,
+}
+
+impl GroupCommit {
+    /// Starts the writer. `committed` learns each new head.
+    pub(super) fn start<B: Backend + 'static>(
+        committer: Committer<B>,
+        limits: QueueLimits,
+        committed: Arc<watch::Sender<Position>>,
+    ) -> std::io::Result<Self> {
+        let (queue, receiver) = channel();
+        let writer = std::thread::Builder::new()
+            .name("journal-writer".to_string())
+            .spawn(move || write_until_closed(committer, &receiver, &committed))?;
+        let permits = u32::try_from(limits.bytes / PERMIT_BYTES).unwrap_or(u32::MAX).max(1);
+        let room = Arc::new(Semaphore::new(permits as usize));
+        let deadline = limits.deadline;
+        Ok(Self { queue: Some(queue), writer: Some(writer), room, permits, deadline })
+    }
+
+    pub(super) async fn append(&self, request: Prepared) -> Outcome {
+        let room = self.room_for(&request).await?;
+        let (reply, answer) = oneshot::channel();
+        let pending = Pending { request, reply, _room: room };
+        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(pending).is_ok());
+        if !sent {
+            return Err(AppendError::Unavailable("the writer has stopped".to_string()));
+        }
+        answer.await.unwrap_or_else(|_| {
+            Err(AppendError::Unknown("the writer stopped before it answered".to_string()))
+        })
+    }
+
+    async fn room_for(&self, request: &Prepared) -> Result<OwnedSemaphorePermit, AppendError> {
+        let wanted = u32::try_from(request.bytes / PERMIT_BYTES + 1).unwrap_or(u32::MAX);
+        let wanted = wanted.min(self.permits);
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(wanted) {
+            return Ok(room);
+        }
+        let waiting = Arc::clone(&self.room).acquire_many_owned(wanted);
+        match tokio::time::timeout(self.deadline, waiting).await {
+            Ok(Ok(room)) => Ok(room),
+            _ => {
+                let wait = u64::try_from(self.deadline.as_millis()).unwrap_or(u64::MAX);
+                Err(AppendError::Busy { retry_after_ms: wait.max(100) })
+            }
+        }
+    }
+}
+
+impl Drop for GroupCommit {
+    /// Lets the writer finish what is queued, so that nothing is half done when this returns.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has already told its callers that nobody knows.
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_until_closed<B: Backend>(
+    mut committer: Committer<B>,
+    queue: &Receiver<Pending>,
+    committed: &watch::Sender<Position>,
+) {
+    let mut replies = Vec::new();
+    while let Ok(first) = queue.recv() {
+        let (mut events, mut bytes) = (0, 0);
+        let mut held = Some(first);
+        let mut next = || {
+            if events >= MAX_BATCH_EVENTS || bytes >= MAX_BATCH_BYTES {
+                return None;
+            }
+            let pending = held.take().or_else(|| queue.try_recv().ok())?;
+            events += pending.request.events;
+            bytes += pending.request.bytes;
+            replies.push((pending.reply, pending._room));
+            Some(pending.request)
+        };
+        let outcomes = committer.batch(&mut next);
+        if let Some(head) = committer.head() {
+            committed.send_if_modified(|known| {
+                let newer = head > *known;
+                *known = head.max(*known);
+                newer
+            });
+        }
+        for ((reply, _room), outcome) in replies.drain(..).zip(outcomes) {
+            // A caller that went away does not need its answer.
+            let _ = reply.send(outcome);
+        }
+    }
+}

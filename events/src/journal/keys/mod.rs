@@ -1,0 +1,105 @@
+//! Ed25519 keys in files, made on first use.
+
+mod file;
+mod memory;
+
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+
+use self::memory::Memory;
+use crate::digest::Sha256Digest;
+use crate::ports::{SignError, Signer};
+use crate::tlog::{Checkpoint, Note, NoteError, VerifierKey};
+
+/// Whether the signature is the key's over the message.
+pub fn ed25519_is_valid(public_key: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public_key).verify(message, signature).is_ok()
+}
+
+/// Checks a note's signature by this key.
+pub fn verify_note(note: &Note, key: &VerifierKey) -> Result<(), NoteError> {
+    note.verify(key, ed25519_is_valid)
+}
+
+/// Signs checkpoints with a key that it keeps in a file.
+///
+/// It signs nothing but checkpoints, and only those that extend what it signed before. What
+/// it signed last is in a file beside the key (`<key>.signed`), synced before a signature
+/// leaves, and locked, so that several processes can share the key.
+pub struct FileSigner {
+    verifier: VerifierKey,
+    pair: Ed25519KeyPair,
+    path: PathBuf,
+}
+
+impl FileSigner {
+    /// Opens the key file, or makes it with a fresh key of this name (file mode 0600, folder
+    /// mode 0700). The name of a key that exists must be the same.
+    pub fn open(path: impl AsRef<Path>, name: &str) -> Result<Self, SignError> {
+        let path = path.as_ref();
+        let key = match file::read(path)? {
+            Some(key) => key,
+            None => file::create(path, name)?,
+        };
+        let this = Self::with_key(path, key)?;
+        if this.verifier.name() != name {
+            let there = this.verifier.name();
+            let message = format!("{} holds the key `{there}`, not `{name}`", path.display());
+            return Err(SignError::Key(message));
+        }
+        file::publish(path, &this.verifier)?;
+        Ok(this)
+    }
+
+    fn with_key(path: &Path, key: file::SecretKey) -> Result<Self, SignError> {
+        let broken = |_| SignError::Key(format!("{} is not a usable key", path.display()));
+        let pair = Ed25519KeyPair::from_seed_unchecked(&key.seed).map_err(broken)?;
+        let public = <[u8; 32]>::try_from(pair.public_key().as_ref());
+        let public =
+            public.map_err(|_| SignError::Key("the public key has a wrong length".to_string()))?;
+        let verifier = VerifierKey::new(&key.name, public)
+            .map_err(|error| SignError::Key(error.to_string()))?;
+        Ok(Self { verifier, pair, path: path.to_path_buf() })
+    }
+
+    /// What others need to check its signatures.
+    pub fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    fn memory(&self) -> Result<Memory, SignError> {
+        Memory::lock(&self.path)
+    }
+}
+
+impl Signer for FileSigner {
+    fn name(&self) -> &str {
+        self.verifier.name()
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        *self.verifier.public_key()
+    }
+
+    /// Signs the first checkpoint of a log, or the last one again. Larger ones need a proof.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        let text = std::str::from_utf8(message)
+            .map_err(|_| SignError::Inconsistent("it is not a checkpoint".to_string()))?;
+        self.sign_extension(text, &[])
+    }
+
+    fn last_signed(&self, origin: &str) -> Result<Option<Checkpoint>, SignError> {
+        Ok(self.memory()?.last(origin))
+    }
+
+    fn sign_extension(&self, text: &str, proof: &[Sha256Digest]) -> Result<[u8; 64], SignError> {
+        let checkpoint =
+            Checkpoint::parse(text).map_err(|error| SignError::Inconsistent(error.to_string()))?;
+        let mut memory = self.memory()?;
+        memory.accept(&checkpoint, proof)?;
+        let signature = self.pair.sign(text.as_bytes());
+        <[u8; 64]>::try_from(signature.as_ref())
+            .map_err(|_| SignError::Key("the signature has a wrong length".to_string()))
+    }
+}

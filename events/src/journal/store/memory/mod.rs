@@ -1,0 +1,111 @@
+//! The store that forgets: for tests, simulations and trials.
+//!
+//! It takes the same path as the others (drafts, committer, backend), but without a queue: an
+//! append is done when its first poll returns, so a simulation stays in one thread.
+
+mod audit;
+mod backend;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use self::backend::{MemoryBackend, Tables};
+use crate::ids::{Position, StreamName, TenantId};
+use crate::journal::committer::Committer;
+use crate::journal::fault::Faults;
+use crate::journal::request::Prepared;
+use crate::journal::wake::Wakeups;
+use crate::ports::{
+    AppendError, AppendRequest, Appended, Clock, EventStore, LogHead, ReadError, Recorded,
+};
+
+/// Keeps events in memory. Clones of the `Arc` around it are its only handles.
+pub struct MemoryStore {
+    committer: Mutex<Committer<MemoryBackend>>,
+    wakeups: Wakeups,
+}
+
+impl MemoryStore {
+    /// An empty store that takes `rt` from the clock.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self::with_faults(clock, None)
+    }
+
+    /// An empty store whose commits can be made to fail.
+    pub fn with_faults(clock: Arc<dyn Clock>, faults: Option<Arc<Faults>>) -> Self {
+        let committer = Mutex::new(Committer::new(MemoryBackend::default(), clock, faults));
+        Self { committer, wakeups: Wakeups::new(Position(0)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Committer<MemoryBackend>> {
+        self.committer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Tables) -> T) -> T {
+        read(self.lock().backend().tables())
+    }
+}
+
+#[async_trait]
+impl EventStore for MemoryStore {
+    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        let mut request = Some(Prepared::new(request)?);
+        let (outcome, head) = {
+            let mut committer = self.lock();
+            let outcome = committer.batch(&mut || request.take()).pop();
+            (outcome, committer.backend().tables().head())
+        };
+        self.wakeups.tell(head);
+        outcome.unwrap_or_else(|| Err(AppendError::Unavailable("nothing was decided".into())))
+    }
+
+    async fn read_stream(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        Ok(self.read(|tables| tables.stream(tenant, stream, from_version, limit)))
+    }
+
+    async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        Ok(self.read(|tables| tables.after(cursor, limit)))
+    }
+
+    async fn read_log(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        Ok(self.read(|tables| tables.log(tenant, from, limit)))
+    }
+
+    async fn streams(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<StreamName>, ReadError> {
+        Ok(self.read(|tables| tables.stream_names(tenant, prefix, limit)))
+    }
+
+    async fn head(&self) -> Result<Position, ReadError> {
+        Ok(self.read(Tables::head))
+    }
+
+    async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError> {
+        Ok(self.read(|tables| tables.log_head(tenant)))
+    }
+
+    async fn wait_beyond(
+        &self,
+        cursor: Position,
+        timeout: Duration,
+    ) -> Result<Position, ReadError> {
+        self.wakeups.wait(cursor, timeout, || std::future::ready(Ok(self.read(Tables::head)))).await
+    }
+}

@@ -1,0 +1,1 @@
+INSERT INTO stream (tenant, name) VALUES (?1, ?2)

@@ -1,0 +1,3 @@
+SELECT tenant.name, stream.name
+FROM stream JOIN tenant ON tenant.id = stream.tenant
+WHERE stream.id = ?1

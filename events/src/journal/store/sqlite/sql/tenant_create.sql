@@ -1,0 +1,1 @@
+INSERT INTO tenant (name, size, frontier) VALUES (?1, 0, x'')

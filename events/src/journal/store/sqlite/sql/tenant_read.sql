@@ -1,0 +1,1 @@
+SELECT id, size, frontier FROM tenant WHERE name = ?1

@@ -1,0 +1,60 @@
+//! The benchmark program: every figure beside a ceiling that was measured in the same run.
+//!
+//! `cargo run --release -p dagbook-tests --bin bench -- record [--short] [--json FILE]`
+
+mod record;
+mod report;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures dagbook against the ceilings of this machine.
+#[derive(Parser)]
+struct Bench {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Appends, scans and trees on SQLite and in memory.
+    Record(Options),
+}
+
+/// What all suites take.
+#[derive(Args, Clone)]
+struct Options {
+    /// A fifth of the time, for a first impression.
+    #[arg(long)]
+    short: bool,
+    /// Rounds; each figure is the median over them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..))]
+    rounds: u16,
+    /// Writes all samples to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Folder for the files that are measured; its disk is what counts.
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir())]
+    folder: PathBuf,
+}
+
+impl Options {
+    /// How long each sample lasts.
+    fn span(&self) -> Duration {
+        Duration::from_millis(if self.short { 200 } else { 1_000 })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let Suite::Record(options) = Bench::parse().suite;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(record::run(&options))?;
+    print!("{}", report.table());
+    if let Some(path) = &options.json {
+        std::fs::write(path, report.json_lines()?)?;
+        eprintln!("samples are in {}", path.display());
+    }
+    Ok(())
+}
