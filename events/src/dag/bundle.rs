@@ -161,7 +161,10 @@ impl Files<'_> {
                         hint,
                     ));
                 }
-                Some(File { spec: Some(called), .. }) => {
+                // A file with errors of its own says nothing about its callers.
+                Some(File { spec: Some(called), findings: own })
+                    if !own.iter().any(Finding::is_error) =>
+                {
                     findings.extend(self.params_of_call(path, step, sub, called));
                     findings.extend(self.reads_of_call(path, spec, step, called));
                 }

@@ -11,10 +11,15 @@ pub(crate) fn nearest<'a>(
     }
     let allowed = (length / 3).clamp(1, 3);
     let lower = word.to_lowercase();
+    // `int` for `integer`: a start of at least three letters is as good as one slip.
+    let far = |candidate: &str| match length >= 3 && candidate.starts_with(&lower) {
+        true => 1,
+        false => distance(&lower, &candidate.to_lowercase()),
+    };
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= 64 && *candidate != word)
-        .map(|candidate| (distance(&lower, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (far(candidate), candidate))
         .filter(|(far, candidate)| *far <= allowed && *far < candidate.chars().count())
         .min_by_key(|(far, _)| *far)
         .map(|(_, candidate)| candidate)
@@ -59,6 +64,7 @@ mod tests {
         assert_eq!(nearest("neesd", keys), Some("needs"));
         assert_eq!(nearest("excutor", keys), Some("executor"));
         assert_eq!(nearest("Timeout", keys), Some("timeout"));
+        assert_eq!(nearest("exec", keys), Some("executor"));
         assert_eq!(nearest("banana", keys), None);
         assert_eq!(nearest("x", ["y"]), None);
     }

@@ -7,9 +7,10 @@ use crate::dag::suggest::{did_you_mean, nearest};
 use super::Reader;
 
 /// The members of a mapping whose keys are known.
-#[derive(Clone, Copy)]
 pub(crate) struct Fields<'n> {
     entries: &'n [Entry],
+    /// Keys that were reported as unknown.
+    unknown: Vec<&'n str>,
     /// Where to point when something is missing.
     pub at: Span,
 }
@@ -18,6 +19,11 @@ impl<'n> Fields<'n> {
     /// The member, if it is written.
     pub fn get(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|entry| entry.key == key)
+    }
+
+    /// Whether one of the keys is there under a wrong name, which has its own finding.
+    pub fn misspelt(&self, keys: &[&str]) -> bool {
+        self.unknown.iter().any(|key| nearest(key, keys.iter().copied()).is_some())
     }
 
     /// All members, in the order written.
@@ -35,8 +41,8 @@ impl Reader<'_, '_> {
         allowed: &[&str],
     ) -> Option<Fields<'n>> {
         let entries = self.map_entries(&entry.node, entry.at(), what)?;
-        self.unknown_keys(entries, what, allowed);
-        Some(Fields { entries, at: entry.key_span })
+        let unknown = self.unknown_keys(entries, what, allowed);
+        Some(Fields { entries, unknown, at: entry.key_span })
     }
 
     /// The same for a node that has no key, such as an item of a list.
@@ -47,8 +53,8 @@ impl Reader<'_, '_> {
         allowed: &[&str],
     ) -> Option<Fields<'n>> {
         let entries = self.map_entries(node, node.span, what)?;
-        self.unknown_keys(entries, what, allowed);
-        Some(Fields { entries, at: node.span })
+        let unknown = self.unknown_keys(entries, what, allowed);
+        Some(Fields { entries, unknown, at: node.span })
     }
 
     /// The members of a mapping with free keys.
@@ -64,7 +70,7 @@ impl Reader<'_, '_> {
         what: &str,
     ) -> Option<&'n Entry> {
         let found = fields.get(key);
-        if found.is_none() {
+        if found.is_none() && !fields.misspelt(&[key]) {
             let message = format!("{what} must have `{key}`");
             self.report.add(&codes::MISSING_KEY, fields.at, message);
         }
@@ -82,11 +88,16 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn unknown_keys(&mut self, entries: &[Entry], what: &str, allowed: &[&str]) {
-        for entry in entries {
-            if allowed.contains(&entry.key.as_str()) {
-                continue;
-            }
+    fn unknown_keys<'n>(
+        &mut self,
+        entries: &'n [Entry],
+        what: &str,
+        allowed: &[&str],
+    ) -> Vec<&'n str> {
+        let is_known = |entry: &&Entry| allowed.contains(&entry.key.as_str());
+        let mut unknown = Vec::new();
+        for entry in entries.iter().filter(|entry| !is_known(entry)) {
+            unknown.push(entry.key.as_str());
             let message = format!("{what} has no key `{}`", shorten(&entry.key));
             let known = allowed.iter().copied();
             let hint = match nearest(&entry.key, known.clone()) {
@@ -95,6 +106,7 @@ impl Reader<'_, '_> {
             };
             self.report.add(&codes::UNKNOWN_KEY, entry.key_span, message).maybe_hint(hint);
         }
+        unknown
     }
 }
 

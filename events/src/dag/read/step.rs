@@ -105,7 +105,7 @@ impl Reader<'_, '_> {
     fn action_key<'n>(&mut self, fields: &Fields<'n>, what: &str) -> Option<&'n Entry> {
         let mut found = fields.entries().iter().filter(|e| ACTION_KEYS.contains(&e.key.as_str()));
         let first = found.next();
-        if first.is_none() {
+        if first.is_none() && !fields.misspelt(&ACTION_KEYS) {
             let message = format!("{what} does nothing");
             self.report
                 .add(&codes::NO_ACTION, fields.at, message)

@@ -63,7 +63,8 @@ impl Reader<'_, '_> {
             }
             Err(error) => {
                 let span = self.locate(&entry.node, &scalar.text, &error.range);
-                self.report.add(&codes::EXPRESSION_SYNTAX, span, error.message);
+                let hint = scalar.text.contains(" = ").then(|| "compare with `==`".to_string());
+                self.report.add(&codes::EXPRESSION_SYNTAX, span, error.message).maybe_hint(hint);
                 None
             }
         }

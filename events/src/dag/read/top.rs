@@ -125,7 +125,6 @@ fn all_steps(
     let mut steps: Vec<StepSpec> = Vec::new();
     match fields.get("steps") {
         None => {
-            // A near miss among the keys has its own finding and hint.
             reader.required(fields, "steps", "a DAG file");
         }
         Some(entry) => {

@@ -224,7 +224,9 @@ impl Builder<'_, '_> {
     fn syntax(&mut self, error: &ScanError) -> GivenUp {
         let at = error.marker().byte_offset().unwrap_or(0) + self.base;
         let text = error.kind().to_string();
-        let tab = self.report.source().text.get(at..).is_some_and(|rest| rest.starts_with('\t'));
+        let bytes = self.report.source().text.as_bytes();
+        let near = at.saturating_sub(1)..(at + 1).min(bytes.len());
+        let tab = bytes.get(near).is_some_and(|near| near.contains(&b'\t'));
         let code = if text.contains("recursion") || text.contains("nesting") {
             &codes::TOO_DEEP
         } else {
@@ -266,7 +268,8 @@ fn usable_key(report: &mut Report<'_>, node: &Node, span: Span) -> Key {
                 .hint("use `defaults`, or an alias as the whole value of a key");
             Key(None)
         }
-        Some(scalar) if scalar.plain && scalar.text.is_empty() => {
+        // The parser gives `~` for what is not there.
+        Some(scalar) if scalar.plain && span.start == span.end => {
             report.add(&codes::BAD_KEY, span, "a key is missing before `:`");
             Key(None)
         }
