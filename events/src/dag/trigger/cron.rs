@@ -76,25 +76,37 @@ pub fn next_after(schedule: &Schedule, after: Timestamp) -> Option<Timestamp> {
     Some(Timestamp(first.as_millisecond()))
 }
 
-/// Looking begins a day earlier on the wall clock, because a change of the zone may put an
-/// earlier wall-clock time at a later instant.
 fn next_of(
     schedule: &Schedule,
     part: &cron::Schedule,
     after: jiff::Timestamp,
 ) -> Option<jiff::Timestamp> {
+    let day = jiff::SignedDuration::from_hours(26);
+    let (before, beyond) = (after.checked_sub(day).ok()?, after.checked_add(day).ok()?);
+    let change = schedule.zone.following(before).next().is_some_and(|at| at.timestamp() <= beyond);
     let wall = schedule.zone.to_datetime(after);
+    if change {
+        return next_near_change(schedule, part, after, wall);
+    }
+    // Far from a change, wall clock and instants have one order.
+    upcoming(part, wall).find_map(|wall| firings(schedule, wall)[0].filter(|at| *at > after))
+}
+
+/// Near a change of the clock an earlier wall-clock time may be a later instant, so that all
+/// candidates of a day before and after are compared.
+fn next_near_change(
+    schedule: &Schedule,
+    part: &cron::Schedule,
+    after: jiff::Timestamp,
+    wall: jiff::civil::DateTime,
+) -> Option<jiff::Timestamp> {
     let start = wall.checked_sub(jiff::Span::new().hours(26)).ok()?;
     let horizon = wall.checked_add(jiff::Span::new().hours(26)).ok()?;
     let mut best: Option<jiff::Timestamp> = None;
     for wall in upcoming(part, start) {
-        for at in firings(schedule, wall).into_iter().flatten() {
-            if at > after && best.is_none_or(|best| at < best) {
-                best = Some(at);
-            }
-        }
-        // Past the horizon the order of wall clock and instants agree again.
-        if best.is_some() && (wall > horizon || !schedule.elapsed_hours) {
+        let candidates = firings(schedule, wall).into_iter().flatten();
+        best = best.into_iter().chain(candidates.filter(|at| *at > after)).min();
+        if best.is_some() && wall > horizon {
             return best;
         }
     }
