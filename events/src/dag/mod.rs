@@ -10,6 +10,7 @@
 //! (`trigger/`) are a function from an instant to the next.
 
 pub mod codes;
+pub mod graph;
 pub mod schema;
 pub mod trigger;
 
