@@ -1,1 +1,3 @@
+//! Simulation, conformance, scenarios, faults and the benchmark program.
 
+pub mod fuzz_dag;

@@ -1,22 +1,9 @@
-//! Expressions: compiled once, evaluated against recorded facts only.
+//! What expressions can see.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::ids::StepName;
 use crate::value::Value;
-
-/// Text with `${{ … }}` in it, compiled.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Template {
-    text: Arc<str>,
-}
-
-/// A bare expression, as in `if`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Condition {
-    text: Arc<str>,
-}
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +32,8 @@ pub struct RunFacts {
     pub status: Option<String>,
 }
 
-/// Facts of the commit, when there is one.
+/// Facts of the commit, when there is one. Without one every member is the empty text, so
+/// that `git.branch == "main"` is simply false.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct GitFacts {
     /// `git.project`.
@@ -95,31 +83,57 @@ pub struct Scope<'a> {
     pub item: Option<(&'a Value, u32)>,
 }
 
-impl Template {
-    /// Evaluates it. One expression alone keeps its type; anything else gives text.
-    pub fn evaluate(&self, _scope: &Scope<'_>) -> Result<Value, ExprError> {
-        Ok(Value::str(&self.text))
-    }
+/// Names that expressions start with.
+pub(crate) const ROOTS: [&str; 7] = ["params", "run", "git", "steps", "matrix", "item", "index"];
 
-    /// Evaluates to text.
-    pub fn render(&self, scope: &Scope<'_>) -> Result<String, ExprError> {
-        self.evaluate(scope).map(|value| value.to_text())
-    }
+/// Members of `run`.
+pub(crate) const RUN_MEMBERS: [&str; 6] =
+    ["id", "number", "tenant", "trigger", "scheduled_at", "status"];
 
-    /// The text as written.
-    pub fn source(&self) -> &str {
-        &self.text
+/// Members of `git`.
+pub(crate) const GIT_MEMBERS: [&str; 5] = ["project", "sha", "ref", "branch", "tag"];
+
+/// Members of a step.
+pub(crate) const STEP_MEMBERS: [&str; 3] = ["outputs", "artifacts", "status"];
+
+impl RunFacts {
+    /// A member's value; nothing for a member that does not exist or has no value here.
+    pub(crate) fn member(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "id" => Value::str(&self.id),
+            "number" => Value::Int(i64::try_from(self.number).unwrap_or(i64::MAX)),
+            "tenant" => Value::str(&self.tenant),
+            "trigger" => Value::str(&self.trigger),
+            "scheduled_at" => Value::str(&self.scheduled_at),
+            "status" => Value::str(self.status.as_deref()?),
+            _ => return None,
+        })
     }
 }
 
-impl Condition {
-    /// Evaluates to true or false; any other value is an error.
-    pub fn holds(&self, _scope: &Scope<'_>) -> Result<bool, ExprError> {
-        Ok(true)
+impl GitFacts {
+    /// A member's value.
+    pub(crate) fn member(facts: Option<&Self>, name: &str) -> Option<Value> {
+        let pick: fn(&Self) -> &str = match name {
+            "project" => |git| &git.project,
+            "sha" => |git| &git.sha,
+            "ref" => |git| &git.reference,
+            "branch" => |git| &git.branch,
+            "tag" => |git| &git.tag,
+            _ => return None,
+        };
+        Some(Value::str(facts.map_or("", pick)))
     }
+}
 
-    /// The text as written.
-    pub fn source(&self) -> &str {
-        &self.text
+impl StepView {
+    /// `outputs`, `artifacts` or `status`.
+    pub(crate) fn member(&self, name: &str) -> Option<Value> {
+        Some(match name {
+            "outputs" => self.outputs.clone(),
+            "artifacts" => self.artifacts.clone(),
+            "status" => Value::str(self.status),
+            _ => return None,
+        })
     }
 }
