@@ -1,1 +1,3 @@
+//! Harness of the tests, and the benchmark program.
 
+pub mod executor_host;

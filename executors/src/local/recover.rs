@@ -1,0 +1,131 @@
+//! Attempts of an executor that was here before.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dagbook_events::ids::AttemptId;
+use dagbook_events::time::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+
+use super::finish;
+use super::paths::{AttemptDir, PREPARE, preparer};
+use super::process::{self, is_alive};
+use super::records::{self, Record, ShimExit};
+
+/// What an attempt's folder says.
+pub(crate) enum Remains {
+    /// Nothing ran under this id, and nothing will.
+    Nothing,
+    /// A shim lives; the descriptor is readable when it has ended.
+    Living(Box<Record>, OwnedFd),
+    /// It has ended.
+    Ended(Box<Record>, Box<ShimExit>),
+}
+
+/// Looks at an attempt's folder, and settles what no shim will settle. Blocks.
+pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
+    let Some(record) = records::read::<Record>(&dir.record())? else {
+        return if dir.path().exists() {
+            Err(io::Error::other(format!("{} has no attempt.json", dir.path().display())))
+        } else {
+            Ok(Remains::Nothing)
+        };
+    };
+    let record = Box::new(record);
+    // A shim needs a moment from its start to its name on the lock.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        if let Some(exit) = records::read(&dir.exit())? {
+            return Ok(Remains::Ended(record, exit));
+        }
+        let lock = OpenOptions::new().read(true).write(true).open(dir.lock())?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return settle(dir, record, now);
+        }
+        if let Some(pidfd) = process::lock_holder(dir).and_then(|shim| shim.open()) {
+            return Ok(Remains::Living(record, pidfd));
+        }
+        if Instant::now() > deadline {
+            return Err(io::Error::other(format!(
+                "{} is held by a process that does not say who it is",
+                dir.lock().display()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Nobody holds the attempt but us, and a shim that comes late will see that it must not begin.
+fn settle(dir: &AttemptDir, record: Box<Record>, now: Timestamp) -> io::Result<Remains> {
+    if let Some(exit) = records::read(&dir.exit())? {
+        return Ok(Remains::Ended(record, exit));
+    }
+    if fs::metadata(dir.lock())?.len() == 0 {
+        // No shim was ever here: the attempt can be started as if for the first time.
+        remove(dir)?;
+        return Ok(Remains::Nothing);
+    }
+    let exit = finish::bury(dir, &record, now);
+    Ok(Remains::Ended(record, Box::new(exit)))
+}
+
+/// Removes an attempt's folder. Under another name first, so that no half of it is ever found.
+pub(crate) fn remove(dir: &AttemptDir) -> io::Result<()> {
+    let Some(name) = dir.path().file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let gone = dir.path().with_file_name(format!("{GONE}{name}"));
+    match fs::rename(dir.path(), &gone) {
+        Ok(()) => remove_tree(&gone),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+const GONE: &str = ".gone-";
+
+/// Removes a folder also where its author took his own rights to it away.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(());
+    }
+    open_up(path);
+    fs::remove_dir_all(path)
+}
+
+fn open_up(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// Every attempt that has a folder.
+pub(crate) fn list(root: &Path) -> io::Result<Vec<AttemptId>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        if let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what a crash left half made or half removed.
+pub(crate) fn sweep(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let abandoned = match preparer(name) {
+            Some(pid) => name.starts_with(PREPARE) && !is_alive(pid),
+            None => name.starts_with(GONE),
+        };
+        if abandoned {
+            let _ = remove_tree(&entry.path());
+        }
+    }
+}
