@@ -34,3 +34,40 @@ pub fn run(data: &str, specs: &str) -> ExitCode {
         }
     }
 }
+
+pub fn bench(data: &str, n: u64) {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let blobs = Arc::new(MemoryBlobs::default());
+        let config = LocalConfig::new(Path::new(data), blobs, Arc::new(NoSecrets)).unwrap();
+        let executor = LocalExecutor::new(config).unwrap();
+        let mut watch = executor.watch();
+        let (mut a, mut b, mut c) = (vec![], vec![], vec![]);
+        for _ in 0..n {
+            let spec = dagbook_executors::conformance::command(&["true"]);
+            let t = std::time::Instant::now();
+            executor.start(spec.clone()).await.unwrap();
+            let t1 = t.elapsed();
+            watch.recv().await;
+            let t2 = t.elapsed();
+            watch.recv().await;
+            let t3 = t.elapsed();
+            executor.release(spec.attempt).await;
+            a.push(t1);
+            b.push(t2);
+            c.push(t3);
+        }
+        for v in [&mut a, &mut b, &mut c] {
+            v.sort();
+        }
+        let m = a.len() / 2;
+        println!(
+            "start {:?} started {:?} exit {:?} p90 {:?}",
+            a[m],
+            b[m],
+            c[m],
+            c[a.len() * 9 / 10]
+        );
+    });
+}

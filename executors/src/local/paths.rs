@@ -1,6 +1,7 @@
 //! Where an attempt's files are.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use dagbook_events::ids::AttemptId;
 
@@ -15,7 +16,9 @@ impl AttemptDir {
 
     /// The folder in which it is put together before it appears under its name.
     pub(crate) fn preparing(root: &Path, attempt: AttemptId) -> Self {
-        Self(root.join(format!("{PREPARE}{attempt}-{}", std::process::id())))
+        static DRAFTS: AtomicU32 = AtomicU32::new(0);
+        let draft = DRAFTS.fetch_add(1, Ordering::Relaxed);
+        Self(root.join(format!("{PREPARE}{attempt}-{draft}-{}", std::process::id())))
     }
 
     pub(crate) fn at(path: &Path) -> Self {

@@ -17,6 +17,7 @@ use super::config::LocalConfig;
 use super::environment::{self, Secret};
 use super::inputs::{self, Fetched};
 use super::paths::AttemptDir;
+use super::process::Identity;
 use super::records::{self, Launch, Limits, Record, boot_ms};
 use super::shim::launch::{self, Spawned};
 use super::{log_path, shim};
@@ -102,6 +103,7 @@ pub(crate) fn prepare(
         hash,
         spec: spec.clone(),
         allocated,
+        launcher: Identity::own().to_line(),
         work,
         log_index: log.with_extension("json"),
         log,

@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) hash: Sha256Digest,
     pub(crate) spec: AttemptSpec,
     pub(crate) allocated: Timestamp,
+    /// Who is about to start the shim, as [`super::process::Identity`] writes it.
+    pub(crate) launcher: String,
     pub(crate) work: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) log_index: PathBuf,

@@ -12,7 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::finish;
 use super::paths::{AttemptDir, PREPARE, preparer};
-use super::process::{self, is_alive};
+use super::process::{self, Identity, is_alive};
 use super::records::{self, Record, ShimExit};
 
 /// What an attempt's folder says.
@@ -35,27 +35,40 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
         };
     };
     let record = Box::new(record);
-    // A shim needs a moment from its start to its name on the lock.
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(exit) = records::read(&dir.exit())? {
             return Ok(Remains::Ended(record, exit));
         }
-        let lock = OpenOptions::new().read(true).write(true).open(dir.lock())?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            return settle(dir, record, now);
+        let patient = Instant::now() < deadline;
+        if !(patient && is_about_to_begin(dir, &record)) {
+            let lock = OpenOptions::new().read(true).write(true).open(dir.lock())?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return settle(dir, record, now);
+            }
+            if let Some(pidfd) = process::lock_holder(dir).and_then(|shim| shim.open()) {
+                return Ok(Remains::Living(record, pidfd));
+            }
+            if !patient {
+                let lock = dir.lock();
+                let problem = "is held by a process that does not say who it is";
+                return Err(io::Error::other(format!("{} {problem}", lock.display())));
+            }
         }
-        if let Some(pidfd) = process::lock_holder(dir).and_then(|shim| shim.open()) {
-            return Ok(Remains::Living(record, pidfd));
-        }
-        if Instant::now() > deadline {
-            return Err(io::Error::other(format!(
-                "{} is held by a process that does not say who it is",
-                dir.lock().display()
-            )));
-        }
+        // Between a shim's start and its name on the lock there is a moment in which nothing
+        // can be waited on.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// How long a shim may take from its start to its name on the lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether nobody has taken the attempt yet and the process that wrote its folder still lives.
+/// The lock is left alone then: a shim that finds it taken goes away.
+fn is_about_to_begin(dir: &AttemptDir, record: &Record) -> bool {
+    let untouched = fs::metadata(dir.lock()).is_ok_and(|lock| lock.len() == 0);
+    untouched && Identity::parse(&record.launcher).is_some_and(|launcher| launcher.open().is_some())
 }
 
 /// Nobody holds the attempt but us, and a shim that comes late will see that it must not begin.
