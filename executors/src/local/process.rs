@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -17,7 +18,7 @@ impl Identity {
     /// This process.
     pub(crate) fn own() -> Self {
         let pid = std::process::id();
-        Self { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id() }
+        Self { pid, start_ticks: start_ticks(pid).unwrap_or(0), boot_id: boot_id().to_string() }
     }
 
     /// Reads what [`Identity::to_line`] wrote; `None` for anything else, also for a part of it.
@@ -80,9 +81,12 @@ fn stat_field(pid: u32, number: usize) -> Option<String> {
 }
 
 /// Tells one boot of the machine from another.
-pub(crate) fn boot_id() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_string()
+pub(crate) fn boot_id() -> &'static str {
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    BOOT_ID.get_or_init(|| {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        text.trim().to_string()
+    })
 }
 
 /// All processes, by number.

@@ -37,7 +37,7 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
     let record = Box::new(record);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(exit) = records::read(&dir.exit())? {
+        if let Some(exit) = read_exit(dir)? {
             return Ok(Remains::Ended(record, exit));
         }
         let patient = Instant::now() < deadline;
@@ -61,6 +61,14 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
     }
 }
 
+/// The record of the end. One that is not whole was cut off by a loss of power, with the step.
+fn read_exit(dir: &AttemptDir) -> io::Result<Option<Box<ShimExit>>> {
+    match records::read(&dir.exit()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        other => other,
+    }
+}
+
 /// How long a shim may take from its start to its name on the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -73,7 +81,7 @@ fn is_about_to_begin(dir: &AttemptDir, record: &Record) -> bool {
 
 /// Nobody holds the attempt but us, and a shim that comes late will see that it must not begin.
 fn settle(dir: &AttemptDir, record: Box<Record>, now: Timestamp) -> io::Result<Remains> {
-    if let Some(exit) = records::read(&dir.exit())? {
+    if let Some(exit) = read_exit(dir)? {
         return Ok(Remains::Ended(record, exit));
     }
     if fs::metadata(dir.lock())?.len() == 0 {

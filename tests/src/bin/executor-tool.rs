@@ -18,7 +18,6 @@ fn main() -> ExitCode {
         ["hog", mib] => hog(number(mib)),
         ["bytes", n, seed] => bytes(number(n), number(seed)),
         ["surroundings"] => surroundings(),
-        ["bench", data, n] => dagbook_tests::executor_host::bench(data, number(n)),
         ["host", data, spec] => return dagbook_tests::executor_host::run(data, spec),
         _ => return ExitCode::from(64),
     }

@@ -91,8 +91,9 @@ impl Control {
         self.exit_file.write_all(text)?;
         self.exit_file.set_len(text.len() as u64)?;
         self.exit_file.sync_all()?;
-        fs::rename(self.dir.exit().with_extension("tmp"), self.dir.exit())?;
-        records::sync_dir(self.dir.path())
+        // The content is durable, its name not yet: where the power fails in this moment, the
+        // attempt is found without an end, and lost, which is true.
+        fs::rename(self.dir.exit().with_extension("tmp"), self.dir.exit())
     }
 
     /// Nobody may be listening any more; that is no error.
