@@ -105,7 +105,9 @@ impl fmt::Display for Verdict {
 }
 
 /// Longest time for one case.
-const CASE_BOUND: Duration = Duration::from_secs(120);
+fn case_bound() -> Duration {
+    Duration::from_secs(if deep() { 1_200 } else { 120 })
+}
 
 /// Runs every case; those that measure time or this process run alone, at the end.
 pub async fn run_all(factory: &Arc<dyn Factory>, declared: &[Declared]) -> Verdict {
@@ -154,10 +156,10 @@ pub async fn run_all(factory: &Arc<dyn Factory>, declared: &[Declared]) -> Verdi
 
 async fn timed(run: cases::Running) -> (Finding, Duration) {
     let began = Instant::now();
-    let finding = match tokio::time::timeout(CASE_BOUND, run).await {
+    let finding = match tokio::time::timeout(case_bound(), run).await {
         Ok(Ok(())) => Finding::Passed,
         Ok(Err(error)) => Finding::Failed(error),
-        Err(_) => Finding::Failed(format!("no result within {CASE_BOUND:?}")),
+        Err(_) => Finding::Failed(format!("no result within {:?}", case_bound())),
     };
     (finding, began.elapsed())
 }

@@ -118,7 +118,9 @@ pub(crate) fn bury(dir: &AttemptDir, record: &Record, now: Timestamp) -> ShimExi
     let killed = kill_remains(record);
     let leaf = &record.cgroup;
     let counters = leaf.counters();
-    let _ = leaf.remove();
+    if let Err(error) = leaf.remove() {
+        tracing::warn!(attempt = %record.spec.attempt, %error, "a control group is left");
+    }
     let mut detail = "its supervisor died".to_string();
     let mut said = String::new();
     if File::open(dir.shim_errors()).is_ok_and(|f| f.take(400).read_to_string(&mut said).is_ok())

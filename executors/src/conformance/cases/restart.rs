@@ -93,6 +93,9 @@ pub(super) async fn supervisor_killed(factory: Arc<dyn Factory>) -> Result<(), S
         let survivors = world.survivors(spec.attempt);
         ensure!(survivors == 0, "{survivors} processes of a lost step go on");
         ensure!(exit.usage.released_ms >= exit.usage.allocated_ms, "time runs backwards");
+        world.executor().release(spec.attempt).await;
+        let left = world.remains(spec.attempt);
+        ensure!(left.is_empty(), "left: {left:?}");
     }
     Ok(())
 }

@@ -84,7 +84,7 @@ pub(super) async fn cancel_first(factory: Arc<dyn Factory>) -> Result<(), String
     ensure!(exit.log.bytes == 0, "it printed");
     let started =
         |r: &&dagbook_events::step::AttemptReport| matches!(r.body, ReportBody::Started { .. });
-    ensure!(!watch.all(spec.attempt).iter().any(|r| started(r)), "it started");
+    ensure!(!watch.all(spec.attempt).iter().any(started), "it started");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -137,13 +138,27 @@ impl Leaf {
         v1.or(v2).and_then(|path| number(&path))
     }
 
-    /// Removes the group. Fails while a process is in it.
+    /// Removes the group. Waits a little for processes that are dead but not yet gone; fails
+    /// while one lives in it.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(1);
         let mut result = Ok(());
         for dir in self.folders() {
-            match fs::remove_dir(dir) {
-                Err(error) if error.kind() != ErrorKind::NotFound => result = Err(error),
-                _ => {}
+            loop {
+                match fs::remove_dir(dir) {
+                    Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+                        if Instant::now() > deadline {
+                            result = Err(error);
+                            break;
+                        }
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        result = Err(error);
+                        break;
+                    }
+                    _ => break,
+                }
             }
         }
         result

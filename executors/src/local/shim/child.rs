@@ -266,6 +266,11 @@ fn problem(launch: &Launch, stage: u8, code: i32) -> StartProblem {
         (_, libc::ENOENT | libc::ENOTDIR) => {
             (StartErrorKind::Image, format!("the program `{program}` was not found in PATH"))
         }
+        // Also where a folder of PATH may not be looked into.
+        (_, libc::EACCES) if !program.contains('/') => (
+            StartErrorKind::Image,
+            format!("the program `{program}` was not found in PATH as one that may be executed"),
+        ),
         (_, libc::EACCES | libc::EISDIR) => {
             (StartErrorKind::Image, format!("the program `{program}` may not be executed"))
         }
