@@ -73,6 +73,17 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat_field(pid, 3).is_some_and(|state| state != "Z" && state != "X")
 }
 
+/// Whether the signal would end the process: it neither handles, ignores nor blocks it.
+pub(crate) fn would_die_of(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let bit = 1u64 << (signal.as_raw() - 1);
+    let mut masks = ["SigBlk:", "SigIgn:", "SigCgt:"].into_iter().map(|name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        u64::from_str_radix(line.trim(), 16).ok()
+    });
+    masks.all(|mask| mask.is_some_and(|mask| mask & bit == 0))
+}
+
 fn stat_field(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the name in parentheses and may hold anything.

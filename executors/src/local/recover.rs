@@ -35,13 +35,13 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
         };
     };
     let record = Box::new(record);
-    let deadline = Instant::now() + PATIENCE;
+    let began = Instant::now();
     loop {
         if let Some(exit) = read_exit(dir)? {
             return Ok(Remains::Ended(record, exit));
         }
-        let patient = Instant::now() < deadline;
-        if !(patient && is_about_to_begin(dir, &record)) {
+        let waited = began.elapsed();
+        if !is_about_to_begin(dir, &record, waited) {
             let lock = OpenOptions::new().read(true).write(true).open(dir.lock())?;
             if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return settle(dir, record, now);
@@ -49,7 +49,7 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
             if let Some(pidfd) = process::lock_holder(dir).and_then(|shim| shim.open()) {
                 return Ok(Remains::Living(record, pidfd));
             }
-            if !patient {
+            if waited > PATIENCE {
                 let lock = dir.lock();
                 let problem = "is held by a process that does not say who it is";
                 return Err(io::Error::other(format!("{} {problem}", lock.display())));
@@ -71,12 +71,21 @@ fn read_exit(dir: &AttemptDir) -> io::Result<Option<Box<ShimExit>>> {
 
 /// How long a shim may take from its start to its name on the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where the process that was to start it is dead: most likely it never did, but its
+/// last act may have been just that.
+const PATIENCE_WITH_THE_DEAD: Duration = Duration::from_millis(250);
 
-/// Whether nobody has taken the attempt yet and the process that wrote its folder still lives.
-/// The lock is left alone then: a shim that finds it taken goes away.
-fn is_about_to_begin(dir: &AttemptDir, record: &Record) -> bool {
+/// Whether nobody has taken the attempt yet and someone may still do so. The lock is left alone
+/// then: a shim that finds it taken goes away.
+fn is_about_to_begin(dir: &AttemptDir, record: &Record, waited: Duration) -> bool {
     let untouched = fs::metadata(dir.lock()).is_ok_and(|lock| lock.len() == 0);
-    untouched && Identity::parse(&record.launcher).is_some_and(|launcher| launcher.open().is_some())
+    let Some(launcher) = Identity::parse(&record.launcher) else { return false };
+    let this_boot = launcher.boot_id == process::boot_id();
+    let patience = match launcher.open() {
+        Some(_) => PATIENCE,
+        None => PATIENCE_WITH_THE_DEAD,
+    };
+    untouched && this_boot && waited < patience
 }
 
 /// Nobody holds the attempt but us, and a shim that comes late will see that it must not begin.

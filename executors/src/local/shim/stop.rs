@@ -12,6 +12,9 @@ use super::super::records::{Stop, StopReason};
 /// How long survivors of the main process may take to end by themselves before they count as
 /// left over: the end of a pipeline (`… > >(tee file)`) is often a moment behind.
 const LINGER: Duration = Duration::from_millis(100);
+/// Between two rounds of asking.
+const FIRST_ASK_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_ASK_PAUSE: Duration = Duration::from_secs(1);
 /// Between two rounds of killing.
 const KILL_ROUND: Duration = Duration::from_millis(20);
 /// After this long a process that is still there cannot be killed (it hangs in the kernel).
@@ -25,6 +28,8 @@ pub(super) struct Stopper {
     deadline: Option<Instant>,
     forced: bool,
     asked: BTreeSet<u32>,
+    next_ask: Option<Instant>,
+    ask_pause: Duration,
     kill_since: Option<Instant>,
     next_round: Option<Instant>,
     linger_until: Option<Instant>,
@@ -40,6 +45,8 @@ impl Stopper {
             deadline: None,
             forced: false,
             asked: BTreeSet::new(),
+            next_ask: None,
+            ask_pause: FIRST_ASK_PAUSE,
             kill_since: None,
             next_round: None,
             linger_until: None,
@@ -61,7 +68,7 @@ impl Stopper {
         if self.reason.is_none() {
             self.reason = Some(reason);
             if !grace.is_zero() {
-                self.ask();
+                self.ask(now);
             }
         }
         let deadline = now + grace;
@@ -70,15 +77,20 @@ impl Stopper {
         }
     }
 
-    /// TERM, once to each process: many programs take a second one as "at once".
-    fn ask(&mut self) {
+    /// TERM, once to each process: many programs take a second one as "at once". Asked again
+    /// later, this reaches those that were born meanwhile, and those that lost the first one:
+    /// what a shell's child gets between fork and exec goes to a handler that is gone after. A
+    /// process that lives on although TERM would end it has not had one.
+    fn ask(&mut self, now: Instant) {
         for pid in self.processes() {
-            if self.asked.insert(pid) {
+            if self.asked.insert(pid) || process::would_die_of(pid, Signal::TERM) {
                 process::kill(pid, Signal::TERM);
                 // One that is stopped cannot clean up before it goes on.
                 process::kill(pid, Signal::CONT);
             }
         }
+        self.next_ask = Some(now + self.ask_pause);
+        self.ask_pause = (self.ask_pause * 2).min(LONGEST_ASK_PAUSE);
     }
 
     /// What to do now, the main process having ended or not. Survivors are only looked at by
@@ -92,9 +104,8 @@ impl Stopper {
             if self.deadline.is_some_and(|at| at <= now) {
                 self.forced = true;
                 self.kill(now);
-            } else if main_ended && !self.asked.is_empty() {
-                // Those that were born while the others were asked.
-                self.ask();
+            } else if self.next_ask.is_some_and(|at| at <= now) {
+                self.ask(now);
             }
         } else if main_ended {
             let until = *self.linger_until.get_or_insert(now + LINGER);
@@ -109,7 +120,7 @@ impl Stopper {
     pub(super) fn next(&self) -> Option<Instant> {
         match self.kill_since {
             Some(_) => self.next_round,
-            None => self.deadline.or(self.linger_until),
+            None => [self.deadline, self.next_ask, self.linger_until].into_iter().flatten().min(),
         }
     }
 
