@@ -1,3 +1,4 @@
-//! Simulation, conformance, scenarios, faults and the benchmark program.
+//! Harness of the tests, the fuzzer and the benchmarks of dagbook.
 
+pub mod executor_host;
 pub mod fuzz_dag;

@@ -1,0 +1,233 @@
+//! Everything that must be in place before a step's shim is started.
+//!
+//! The attempt's folder is put together under another name and then renamed. The rename is the
+//! fence: of all who might prepare the same attempt, one succeeds.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use dagbook_events::digest::Sha256Digest;
+use dagbook_events::step::{AttemptSpec, Program, StartErrorKind, Workspace};
+use dagbook_events::time::Timestamp;
+
+use super::cgroup::Trees;
+use super::config::LocalConfig;
+use super::environment::{self, Secret};
+use super::inputs::{self, Fetched};
+use super::paths::AttemptDir;
+use super::process::Identity;
+use super::records::{self, Launch, Limits, Record, boot_ms};
+use super::shim::launch::{self, Spawned};
+use super::{log_path, shim};
+use crate::port::StartError;
+use crate::secrets::SecretError;
+
+/// What has to be fetched before anything is written.
+pub(crate) struct Fetch {
+    secrets: Vec<Secret>,
+    inputs: Vec<Fetched>,
+}
+
+/// Fetches secrets and inputs, having looked at the request.
+pub(crate) async fn fetch(config: &LocalConfig, spec: &AttemptSpec) -> Result<Fetch, StartError> {
+    if let Workspace::Folder { path } = &spec.workspace {
+        let folder = Path::new(path);
+        if !folder.is_absolute() || !folder.is_dir() {
+            return Err(invalid(format!("the working folder {path} does not exist")));
+        }
+    }
+    let argv_empty = match &spec.program {
+        Program::Command { argv } => argv.first().is_none_or(String::is_empty),
+        Program::Script { interpreter, .. } => interpreter.is_empty(),
+    };
+    if argv_empty {
+        return Err(invalid("the command is empty".to_string()));
+    }
+    let mut secrets = Vec::with_capacity(spec.secrets.len());
+    for request in &spec.secrets {
+        let value = config.secrets.get(&spec.tenant, &request.secret).await;
+        let value = value.map_err(|error| StartError::Invalid {
+            kind: match error {
+                SecretError::Missing(_) => StartErrorKind::Config,
+                SecretError::Unavailable(_) => StartErrorKind::Io,
+            },
+            message: error.to_string(),
+        })?;
+        secrets.push(Secret { request: request.clone(), value });
+    }
+    let inputs = inputs::fetch(config.blobs.as_ref(), &spec.inputs).await?;
+    Ok(Fetch { secrets, inputs })
+}
+
+/// An attempt whose folder is in place.
+pub(crate) struct Prepared {
+    pub(crate) record: Record,
+    launch: Launch,
+    dir: AttemptDir,
+}
+
+/// Why there is no folder.
+pub(crate) enum Refused {
+    /// There is one already.
+    Taken,
+    /// It cannot be made.
+    Error(StartError),
+}
+
+impl From<StartError> for Refused {
+    fn from(error: StartError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Writes the attempt's folder. Blocks.
+pub(crate) fn prepare(
+    config: &LocalConfig,
+    trees: &Trees,
+    spec: &AttemptSpec,
+    hash: Sha256Digest,
+    allocated: Timestamp,
+    fetched: &Fetch,
+) -> Result<Prepared, Refused> {
+    let allocated_boot_ms = boot_ms();
+    let dir = AttemptDir::new(&config.root, spec.attempt);
+    let draft = AttemptDir::preparing(&config.root, spec.attempt);
+    let work = match &spec.workspace {
+        Workspace::Folder { path } => PathBuf::from(path),
+        Workspace::Empty => dir.work(),
+    };
+    let log = log_path(&config.logs, spec.run, spec.attempt);
+    let record = Record {
+        hash,
+        spec: spec.clone(),
+        allocated,
+        launcher: Identity::own().to_line(),
+        work,
+        log_index: log.with_extension("json"),
+        log,
+        cgroup: trees.leaf(&spec.attempt.to_string()),
+    };
+    let launch = Launch {
+        argv: argv(&spec.program, &dir),
+        env: environment::build(spec, &dir, &config.passthrough, &fetched.secrets)?,
+        work: record.work.clone(),
+        log: record.log.clone(),
+        log_index: record.log_index.clone(),
+        cgroup: record.cgroup.clone(),
+        limits: limits(spec),
+        masks: fetched.secrets.iter().flat_map(|s| shim::patterns(&s.value)).collect(),
+        allocated,
+        allocated_boot_ms,
+    };
+    let written = write_draft(&draft, &record, fetched, &config.root.join("placed"))
+        .and_then(|()| commit(&draft, &dir, &config.root));
+    if written.is_err() {
+        let _ = fs::remove_dir_all(draft.path());
+    }
+    written.map(|()| Prepared { record, launch, dir })
+}
+
+impl Prepared {
+    /// Starts the shim. Blocks until it has been told what to run.
+    pub(crate) fn launch(&self, config: &LocalConfig) -> io::Result<Spawned> {
+        let errors = records::create(&self.dir.shim_errors())?;
+        let text = serde_json::to_vec(&self.launch).map_err(io::Error::other)?;
+        launch::spawn(&config.shim, self.dir.path(), &errors, &text)
+    }
+}
+
+fn write_draft(
+    draft: &AttemptDir,
+    record: &Record,
+    fetched: &Fetch,
+    placed: &Path,
+) -> Result<(), Refused> {
+    let io = |error: io::Error| Refused::Error(io_problem(draft.path(), &error));
+    let make = |path: PathBuf| fs::DirBuilder::new().mode(0o700).create(path);
+    let spec = &record.spec;
+    let _ = fs::remove_dir_all(draft.path());
+    make(draft.path().to_path_buf()).map_err(io)?;
+    for folder in [draft.artifacts(), draft.scratch()] {
+        make(folder).map_err(io)?;
+    }
+    if spec.workspace == Workspace::Empty {
+        make(draft.work()).map_err(io)?;
+    }
+    for file in [draft.lock(), draft.output()] {
+        records::create(&file).map_err(io)?;
+    }
+    if let Program::Script { text, .. } = &spec.program {
+        records::create(&draft.script())
+            .and_then(|mut f| f.write_all(text.as_bytes()))
+            .map_err(io)?;
+    }
+    for (n, secret) in fetched.secrets.iter().enumerate().filter(|(_, s)| s.request.as_file) {
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(draft.secrets()).map_err(io)?;
+        let file = draft.secrets().join(n.to_string());
+        records::create(&file).and_then(|mut f| f.write_all(&secret.value)).map_err(io)?;
+    }
+    let work = match spec.workspace {
+        Workspace::Empty => draft.work(),
+        Workspace::Folder { .. } => record.work.clone(),
+    };
+    inputs::put(&fetched.inputs, &draft.inputs(), &spec.workspace, &work, placed)?;
+    if let Some(parent) = record.log.parent() {
+        fs::DirBuilder::new().mode(0o700).recursive(true).create(parent).map_err(io)?;
+    }
+    let text = serde_json::to_vec(record).map_err(|error| io(error.into()))?;
+    let mut file = records::create(&draft.record()).map_err(io)?;
+    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)
+}
+
+/// Gives the folder its name, durably: from here on the attempt may have run.
+fn commit(draft: &AttemptDir, dir: &AttemptDir, root: &Path) -> Result<(), Refused> {
+    match fs::rename(draft.path(), dir.path()) {
+        Ok(()) => {}
+        // A folder with something in it cannot be renamed over.
+        Err(error) if dir.path().exists() => {
+            tracing::debug!(dir = %dir.path().display(), %error, "the attempt is taken");
+            return Err(Refused::Taken);
+        }
+        Err(error) => return Err(Refused::Error(io_problem(dir.path(), &error))),
+    }
+    records::sync_dir(root).map_err(|error| Refused::Error(io_problem(root, &error)))
+}
+
+fn argv(program: &Program, dir: &AttemptDir) -> Vec<String> {
+    match program {
+        Program::Command { argv } => argv.clone(),
+        Program::Script { interpreter, .. } => {
+            let script = dir.script().to_string_lossy().into_owned();
+            let named = interpreter.iter().any(|arg| arg.contains("{script}"));
+            let mut argv: Vec<String> =
+                interpreter.iter().map(|arg| arg.replace("{script}", &script)).collect();
+            if !named {
+                argv.push(script);
+            }
+            argv
+        }
+    }
+}
+
+fn limits(spec: &AttemptSpec) -> Limits {
+    Limits {
+        run_ms: spec.limits.run.0,
+        heartbeat_ms: spec.limits.heartbeat.map(|span| span.0),
+        grace_ms: spec.limits.grace.0,
+        log_bytes: spec.limits.log_bytes,
+        pids: spec.limits.pids,
+        cpu_milli: spec.resources.cpu_milli,
+        memory_bytes: spec.resources.memory_bytes,
+    }
+}
+
+fn invalid(message: String) -> StartError {
+    StartError::Invalid { kind: StartErrorKind::Config, message }
+}
+
+pub(crate) fn io_problem(path: &Path, error: &io::Error) -> StartError {
+    let message = format!("{}: {error}", path.display());
+    StartError::Invalid { kind: StartErrorKind::Io, message }
+}

@@ -1,0 +1,161 @@
+//! Attempts of an executor that was here before.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use dagbook_events::ids::AttemptId;
+use dagbook_events::time::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+
+use super::finish;
+use super::paths::{AttemptDir, PREPARE, preparer};
+use super::process::{self, Identity, is_alive};
+use super::records::{self, Record, ShimExit};
+
+/// What an attempt's folder says.
+pub(crate) enum Remains {
+    /// Nothing ran under this id, and nothing will.
+    Nothing,
+    /// A shim lives; the descriptor is readable when it has ended.
+    Living(Box<Record>, OwnedFd),
+    /// It has ended.
+    Ended(Box<Record>, Box<ShimExit>),
+}
+
+/// Looks at an attempt's folder, and settles what no shim will settle. Blocks.
+pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
+    let Some(record) = records::read::<Record>(&dir.record())? else {
+        return if dir.path().exists() {
+            Err(io::Error::other(format!("{} has no attempt.json", dir.path().display())))
+        } else {
+            Ok(Remains::Nothing)
+        };
+    };
+    let record = Box::new(record);
+    let began = Instant::now();
+    loop {
+        if let Some(exit) = read_exit(dir)? {
+            return Ok(Remains::Ended(record, exit));
+        }
+        let waited = began.elapsed();
+        if !is_about_to_begin(dir, &record, waited) {
+            let lock = OpenOptions::new().read(true).write(true).open(dir.lock())?;
+            if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return settle(dir, record, now);
+            }
+            if let Some(pidfd) = process::lock_holder(dir).and_then(|shim| shim.open()) {
+                return Ok(Remains::Living(record, pidfd));
+            }
+            if waited > PATIENCE {
+                let lock = dir.lock();
+                let problem = "is held by a process that does not say who it is";
+                return Err(io::Error::other(format!("{} {problem}", lock.display())));
+            }
+        }
+        // Between a shim's start and its name on the lock there is a moment in which nothing
+        // can be waited on.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// The record of the end. One that is not whole was cut off by a loss of power, with the step.
+fn read_exit(dir: &AttemptDir) -> io::Result<Option<Box<ShimExit>>> {
+    match records::read(&dir.exit()) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        other => other,
+    }
+}
+
+/// How long a shim may take from its start to its name on the lock.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same where the process that was to start it is dead: most likely it never did, but its
+/// last act may have been just that.
+const PATIENCE_WITH_THE_DEAD: Duration = Duration::from_millis(250);
+
+/// Whether nobody has taken the attempt yet and someone may still do so. The lock is left alone
+/// then: a shim that finds it taken goes away.
+fn is_about_to_begin(dir: &AttemptDir, record: &Record, waited: Duration) -> bool {
+    let untouched = fs::metadata(dir.lock()).is_ok_and(|lock| lock.len() == 0);
+    let Some(launcher) = Identity::parse(&record.launcher) else { return false };
+    let this_boot = launcher.boot_id == process::boot_id();
+    let patience = match launcher.open() {
+        Some(_) => PATIENCE,
+        None => PATIENCE_WITH_THE_DEAD,
+    };
+    untouched && this_boot && waited < patience
+}
+
+/// Nobody holds the attempt but us, and a shim that comes late will see that it must not begin.
+fn settle(dir: &AttemptDir, record: Box<Record>, now: Timestamp) -> io::Result<Remains> {
+    if let Some(exit) = read_exit(dir)? {
+        return Ok(Remains::Ended(record, exit));
+    }
+    if fs::metadata(dir.lock())?.len() == 0 {
+        // No shim was ever here: the attempt can be started as if for the first time.
+        remove(dir)?;
+        return Ok(Remains::Nothing);
+    }
+    let exit = finish::bury(dir, &record, now);
+    Ok(Remains::Ended(record, Box::new(exit)))
+}
+
+/// Removes an attempt's folder. Under another name first, so that no half of it is ever found.
+pub(crate) fn remove(dir: &AttemptDir) -> io::Result<()> {
+    let Some(name) = dir.path().file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let gone = dir.path().with_file_name(format!("{GONE}{name}"));
+    match fs::rename(dir.path(), &gone) {
+        Ok(()) => remove_tree(&gone),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+const GONE: &str = ".gone-";
+
+/// Removes a folder also where its author took his own rights to it away.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    if fs::remove_dir_all(path).is_ok() {
+        return Ok(());
+    }
+    open_up(path);
+    fs::remove_dir_all(path)
+}
+
+fn open_up(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// Every attempt that has a folder.
+pub(crate) fn list(root: &Path) -> io::Result<Vec<AttemptId>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        if let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
+/// Removes what a crash left half made or half removed.
+pub(crate) fn sweep(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let abandoned = match preparer(name) {
+            Some(pid) => name.starts_with(PREPARE) && !is_alive(pid),
+            None => name.starts_with(GONE),
+        };
+        if abandoned {
+            let _ = remove_tree(&entry.path());
+        }
+    }
+}

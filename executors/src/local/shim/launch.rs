@@ -1,0 +1,92 @@
+//! The orchestrator's side: starts a shim in a session of its own.
+#![allow(unsafe_code)]
+
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use super::super::config::ShimProgram;
+
+/// A shim that was just started.
+pub(crate) struct Spawned {
+    pub(crate) pid: u32,
+    /// Its standard output: notices, then the end of file when it is gone.
+    pub(crate) notices: OwnedFd,
+}
+
+/// Starts the shim for an attempt's folder and hands it `launch` on its standard input, in full.
+///
+/// `posix_spawn` rather than `std::process::Command`: it can begin a session without running
+/// code between fork and exec, so the kernel need not copy the orchestrator's page tables, and
+/// a Ctrl-C at the terminal cannot reach a shim that has not yet left the terminal's group.
+pub(crate) fn spawn(
+    shim: &ShimProgram,
+    attempt_dir: &Path,
+    errors: &File,
+    launch: &[u8],
+) -> io::Result<Spawned> {
+    let (input_read, input_write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (notices, notices_write) = pipe_with(PipeFlags::CLOEXEC)?;
+    let program = c_string(shim.program.as_os_str())?;
+    let mut args = vec![program.clone()];
+    for arg in &shim.args {
+        args.push(c_string(OsStr::new(arg))?);
+    }
+    args.push(c_string(attempt_dir.as_os_str())?);
+    let stdio = [input_read.as_raw_fd(), notices_write.as_raw_fd(), errors.as_raw_fd()];
+    let pid = posix_spawn(&program, &args, stdio)?;
+    drop((input_read, notices_write));
+    // A shim that dies while reading shows as a broken pipe here and as lost to its watcher.
+    let _ = File::from(input_write).write_all(launch);
+    Ok(Spawned { pid, notices })
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(io::Error::other)
+}
+
+fn posix_spawn(program: &CString, args: &[CString], stdio: [RawFd; 3]) -> io::Result<u32> {
+    let mut argv: Vec<*mut libc::c_char> = args.iter().map(|a| a.as_ptr().cast_mut()).collect();
+    argv.push(ptr::null_mut());
+    let envp: [*mut libc::c_char; 1] = [ptr::null_mut()];
+    // SAFETY: the attribute and action objects are initialised before use and destroyed after;
+    // all strings and arrays outlive the call and end in null; descriptors are open.
+    unsafe {
+        let mut attributes: libc::posix_spawnattr_t = std::mem::zeroed();
+        check(libc::posix_spawnattr_init(&mut attributes))?;
+        let mut actions: libc::posix_spawn_file_actions_t = std::mem::zeroed();
+        check(libc::posix_spawn_file_actions_init(&mut actions))?;
+        let mut empty: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut empty);
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        let flags = libc::POSIX_SPAWN_SETSIGMASK | libc::POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID;
+        libc::posix_spawnattr_setflags(&mut attributes, flags as libc::c_short);
+        libc::posix_spawnattr_setsigmask(&mut attributes, &empty);
+        libc::posix_spawnattr_setsigdefault(&mut attributes, &all);
+        for (target, fd) in stdio.into_iter().enumerate() {
+            let target = target as libc::c_int;
+            check(libc::posix_spawn_file_actions_adddup2(&mut actions, fd, target))?;
+        }
+        let mut pid: libc::pid_t = 0;
+        let (argv, envp) = (argv.as_ptr(), envp.as_ptr());
+        let code = libc::posix_spawn(&mut pid, program.as_ptr(), &actions, &attributes, argv, envp);
+        libc::posix_spawn_file_actions_destroy(&mut actions);
+        libc::posix_spawnattr_destroy(&mut attributes);
+        check(code)?;
+        Ok(pid.unsigned_abs())
+    }
+}
+
+/// glibc 2.26, musl 1.1.22; the same value in both.
+const POSIX_SPAWN_SETSID: libc::c_int = 0x80;
+
+fn check(code: libc::c_int) -> io::Result<()> {
+    if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
