@@ -95,10 +95,45 @@ pub struct Scope<'a> {
     pub item: Option<(&'a Value, u32)>,
 }
 
+/// Text that is not a template or condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompileError;
+
+fn look_up(text: &str, scope: &Scope<'_>) -> Result<Value, ExprError> {
+    let missing = || ExprError { expression: text.to_string(), message: "no value".to_string() };
+    let mut path = text.trim().split('.');
+    let mut value = match (path.next(), path.next()) {
+        (Some("params"), Some(name)) => scope.params.get(name).cloned(),
+        (Some("run"), Some("status")) => scope.run.status.as_deref().map(Value::str),
+        (Some("steps"), Some(name)) => {
+            let step = StepName::new(name).map_err(|_| missing())?;
+            let _ = path.next();
+            scope.steps.view(&step).map(|view| view.outputs)
+        }
+        (Some("item"), None) => scope.item.map(|(item, _)| item.clone()),
+        _ => None,
+    };
+    for member in path {
+        value = match value {
+            Some(Value::Object(members)) => members.get(member).cloned(),
+            _ => None,
+        };
+    }
+    value.ok_or_else(missing)
+}
+
 impl Template {
+    /// Compiles text.
+    pub fn compile(text: &str) -> Result<Self, CompileError> {
+        Ok(Self { text: Arc::from(text) })
+    }
+
     /// Evaluates it. One expression alone keeps its type; anything else gives text.
-    pub fn evaluate(&self, _scope: &Scope<'_>) -> Result<Value, ExprError> {
-        Ok(Value::str(&self.text))
+    pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Value, ExprError> {
+        match self.text.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}")) {
+            Some(path) => look_up(path, scope),
+            None => Ok(Value::str(&self.text)),
+        }
     }
 
     /// Evaluates to text.
@@ -114,8 +149,17 @@ impl Template {
 
 impl Condition {
     /// Evaluates to true or false; any other value is an error.
-    pub fn holds(&self, _scope: &Scope<'_>) -> Result<bool, ExprError> {
-        Ok(true)
+    pub fn holds(&self, scope: &Scope<'_>) -> Result<bool, ExprError> {
+        let wrong = || ExprError { expression: self.text.to_string(), message: "no".to_string() };
+        match look_up(&self.text, scope)? {
+            Value::Bool(holds) => Ok(holds),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// Compiles a bare expression.
+    pub fn compile(text: &str) -> Result<Self, CompileError> {
+        Ok(Self { text: Arc::from(text) })
     }
 
     /// The text as written.
