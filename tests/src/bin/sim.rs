@@ -21,6 +21,9 @@ struct Args {
     /// Play seeds for so many minutes, from the first that was asked for.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Instead of seeds: one run of 100, 10,000 and 100,000 steps, with the time of each.
+    #[arg(long)]
+    scale: bool,
     /// Go on after a seed that breaks something.
     #[arg(long)]
     keep_going: bool,
@@ -40,6 +43,9 @@ fn main() -> ExitCode {
             println!("{line}");
         }
         return verdict(broken);
+    }
+    if args.scale {
+        return scale();
     }
     let first = args.seeds.as_ref().map_or(0, |seeds| seeds.start);
     let seeds = match (args.seed, args.minutes) {
@@ -80,6 +86,17 @@ fn play(seeds: std::ops::Range<u64>, limit: Option<Duration>, keep_going: bool) 
     eprintln!("commands {:?}", coverage.asks);
     eprintln!("happened {:?}", coverage.marks);
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn scale() -> ExitCode {
+    for units in [100, 10_000, 100_000] {
+        let began = Instant::now();
+        let cost = sim::scale::run(units);
+        let spent = began.elapsed();
+        let each = spent.as_secs_f64() * 1e6 / units as f64;
+        println!("{units} steps: {:.2} s, {each:.1} µs a step; {cost:?}", spent.as_secs_f64());
+    }
+    ExitCode::SUCCESS
 }
 
 fn verdict(broken: Option<String>) -> ExitCode {

@@ -92,3 +92,72 @@ pub fn reachable() -> Vec<(AttemptState, &'static str)> {
     debug_assert_eq!(words.len() + hidden.len(), Observation::ALL.len());
     states.iter().flat_map(|state| words.iter().map(|word| (*state, *word))).collect()
 }
+
+/// Every type of event that a run's history can hold.
+pub const EVENTS: [&str; 27] = [
+    "run.submitted",
+    "run.admitted",
+    "run.paused",
+    "run.resumed",
+    "run.cancel_requested",
+    "run.signaled",
+    "timer.fired",
+    "run.finished",
+    "step.expanded",
+    "step.skipped",
+    "step.failed",
+    "cache.asked",
+    "cache.missed",
+    "step.reused",
+    "approval.requested",
+    "approval.given",
+    "wait.started",
+    "child.requested",
+    "child.finished",
+    "attempt.planned",
+    "attempt.pending",
+    "attempt.started",
+    "attempt.stopping",
+    "attempt.suspected",
+    "attempt.recovered",
+    "attempt.exited",
+    "report.stale",
+];
+
+/// Every command that comes from outside. The engine itself admits, refuses and plans, which
+/// `run.admitted`, `run rejected` and `attempt.planned` show.
+pub const ASKS: [&str; 10] = [
+    "submit",
+    "pause",
+    "resume",
+    "cancel",
+    "signal",
+    "approve",
+    "timer",
+    "observe",
+    "cache answer",
+    "child finished",
+];
+
+/// What the world does beside its business.
+pub const MARKS: [&str; 19] = [
+    "ambiguous",
+    "answer lost",
+    "append refused",
+    "busy",
+    "cache hit",
+    "cache miss",
+    "clock jump",
+    "conflict",
+    "crash",
+    "early timer",
+    "foreign append",
+    "foreign holder",
+    "impossible",
+    "report lost",
+    "report repeated",
+    "retry",
+    "run rejected",
+    "stop forgotten",
+    "stopped before start",
+];

@@ -6,7 +6,7 @@ use dagbook_events::digest::Sha256Digest;
 use dagbook_events::effect::{Effect, StopAttempt, SubmitChild};
 use dagbook_events::ids::{RunId, StepKey};
 use dagbook_events::run::event::ParentLink;
-use dagbook_events::run::{Ask, Rejection, RunFact};
+use dagbook_events::run::{Ask, Rejection, RunEvent, RunFact, RunStatus};
 use dagbook_events::step::{AttemptSpec, Outcome, ReportBody, StopCause};
 use dagbook_events::time::Timestamp;
 
@@ -202,6 +202,11 @@ impl World {
     fn recorded(&mut self, run: RunId, facts: &[RunFact]) -> Check {
         for fact in facts {
             self.coverage.fact(fact);
+            if let RunEvent::Finished(end) = &fact.event
+                && end.status == RunStatus::Rejected
+            {
+                self.coverage.mark("run rejected");
+            }
         }
         let stream = self.store.runs.get(&run).map_or([].as_slice(), Vec::as_slice);
         match stream.windows(facts.len().max(1)).any(|window| window == facts) {
