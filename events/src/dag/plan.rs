@@ -186,6 +186,8 @@ pub struct TaskTemplate {
     pub prefer: BTreeMap<String, Template>,
     /// Reuse of earlier results.
     pub cache: Option<CachePolicy>,
+    /// Programs that must be found where the step runs (`requires`).
+    pub requires: Vec<String>,
 }
 
 /// What to execute, before evaluation. Scripts hold no expressions.

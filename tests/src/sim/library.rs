@@ -254,6 +254,7 @@ pub fn task(executor: &str) -> TaskTemplate {
         empty_workspace: true,
         require: BTreeMap::new(),
         prefer: BTreeMap::new(),
+        requires: Vec::new(),
         cache: None,
     }
 }

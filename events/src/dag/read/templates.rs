@@ -1,0 +1,126 @@
+//! Expressions in values: compiled, and kept with their places for the check of names.
+
+use crate::dag::codes;
+use crate::dag::expr::{Compiled, Condition, Name, Template, opens_expression};
+use crate::dag::source::{Entry, Node, Span};
+
+use super::Reader;
+use super::fields::shorten;
+
+/// Where an expression stands: it decides which names have a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Evaluated when the plan is made: `params`, `git` and `run.tenant`.
+    Plan,
+    /// The defaults of all steps: what every step can see.
+    Defaults,
+    /// A step as a whole.
+    Step(usize),
+    /// Each child of a step.
+    Child(usize),
+}
+
+/// A name that the file reads, and where.
+#[derive(Debug, Clone)]
+pub(crate) struct Use {
+    pub place: Place,
+    pub name: Name,
+    pub span: Span,
+}
+
+impl Reader<'_, '_> {
+    /// Text in which expressions may stand.
+    pub fn template(&mut self, entry: &Entry, place: Place) -> Option<Template> {
+        self.scalar(entry, "text")?;
+        self.template_node(&entry.node, place)
+    }
+
+    /// The same for a scalar without a key.
+    pub fn template_node(&mut self, node: &Node, place: Place) -> Option<Template> {
+        let text = &node.as_scalar()?.text;
+        match Template::compile(text) {
+            Ok(template) => {
+                for compiled in template.expressions() {
+                    self.record(compiled, text, node, place);
+                }
+                Some(template)
+            }
+            Err(error) => {
+                let span = self.locate(node, text, &error.range);
+                self.report.add(&codes::EXPRESSION_SYNTAX, span, error.message);
+                None
+            }
+        }
+    }
+
+    /// A bare expression.
+    pub fn condition(&mut self, entry: &Entry, place: Place) -> Option<Condition> {
+        let scalar = self.scalar(entry, "an expression")?;
+        match Condition::compile(&scalar.text) {
+            Ok(condition) => {
+                self.record(condition.expression(), &scalar.text, &entry.node, place);
+                Some(condition)
+            }
+            Err(error) => {
+                let span = self.locate(&entry.node, &scalar.text, &error.range);
+                let hint = scalar.text.contains(" = ").then(|| "compare with `==`".to_string());
+                self.report.add(&codes::EXPRESSION_SYNTAX, span, error.message).maybe_hint(hint);
+                None
+            }
+        }
+    }
+
+    /// Reports an expression in text that may hold none.
+    pub fn no_expression(&mut self, text: &str, at: Span, key: &str) -> bool {
+        let none = opens_expression(text).is_none();
+        if !none {
+            let message = format!("`{}` cannot hold an expression", shorten(key));
+            self.report.add(&codes::EXPRESSION_NOT_HERE, at, message).hint(
+                "expressions may stand in env, command, image, for_each, matrix, inputs, cache.key, \
+                 concurrency.group, approval.message, placement, params of sub-DAGs, and if",
+            );
+        }
+        none
+    }
+
+    fn record(&mut self, compiled: &Compiled, text: &str, node: &Node, place: Place) {
+        for name in &compiled.names {
+            let range = match name {
+                Name::Path(mention) => &mention.range,
+                Name::Filter(_, range) | Name::Test(_, range) | Name::Call(_, range) => range,
+            };
+            let span = self.locate(node, text, range);
+            self.uses.push(Use { place, name: name.clone(), span });
+        }
+    }
+
+    /// Bytes of the file for bytes of a scalar's text: exact where the text stands in the
+    /// file as it is, the nearest thing that can be found where it was folded or escaped.
+    pub fn locate(&self, node: &Node, text: &str, range: &std::ops::Range<usize>) -> Span {
+        let source = self.report.source().text;
+        let Some(written) = source.get(node.span.start..node.span.end) else { return node.span };
+        let piece = text.get(range.clone()).unwrap_or_default();
+        let offset = match written.find(text) {
+            Some(at) => Some(at + range.start),
+            None => nth_match(
+                written,
+                piece,
+                text[..range.start.min(text.len())].matches(piece).count(),
+            ),
+        };
+        match offset {
+            Some(at) if !piece.is_empty() => {
+                let start = node.span.start + at;
+                Span { start, end: start + piece.len() }
+            }
+            _ => node.span,
+        }
+    }
+}
+
+fn nth_match(text: &str, piece: &str, n: usize) -> Option<usize> {
+    if piece.is_empty() {
+        return None;
+    }
+    text.match_indices(piece).nth(n).map(|(at, _)| at)
+}
