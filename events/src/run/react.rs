@@ -75,8 +75,7 @@ fn queue_timers(state: &RunState, effects: &mut Vec<Effect>) {
     }
 }
 
-/// The queue timer of a step with a bound of its own (the default of a day needs none). For a
-/// fan-out it is that of the children that nobody touched yet: they are due since one instant.
+/// The queue timer of a step. For a fan-out it is that of the children that nobody touched yet: they are due since one instant.
 pub(super) fn step_timer(state: &RunState, step: StepIndex) -> Option<Effect> {
     let planned = state.planned(step);
     let longest = planned.timeouts.queue?;
