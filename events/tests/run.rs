@@ -2,11 +2,14 @@
 
 mod run_support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use dagbook_events::effect::Effect;
 use dagbook_events::ids::StepKey;
-use dagbook_events::run::{Ask, Rejection, RunStatus, TimerKind, UnitStatus, pending, timer_due};
+use dagbook_events::invariants::check_all;
+use dagbook_events::run::{
+    Ask, Rejection, RunFact, RunStatus, TimerKind, UnitStatus, pending, timer_due,
+};
 use dagbook_events::step::{Outcome, StopCause};
 use dagbook_events::time::Timestamp;
 use dagbook_events::value::Value;
@@ -184,4 +187,61 @@ fn children_of_other_items_take_no_results_over() {
     assert_eq!(events(&same), ["run.submitted", "step.expanded", "step.reused", "cache.asked"]);
     let other = Story::again(text, reuse(&["q", "y"]));
     assert_eq!(events(&other), ["run.submitted", "step.expanded", "cache.asked", "cache.asked"]);
+}
+
+/// A history that keeps every rule: two attempts, one after the other.
+fn history() -> Vec<RunFact> {
+    let mut story = Story::of(
+        "dagbook: v1\nname: t\nmax_parallel: 1\nsteps:\n  \
+         a: { run: 'true', retry: { max_attempts: 2, backoff: { initial: 1s, jitter: none } } }\n  \
+         b: { run: 'true', needs: [a] }\n",
+    );
+    story.start("a");
+    story.give(story.end("a", failed())).expect("it runs");
+    story.at = 1_000;
+    story.give(Ask::Timer(TimerKind::Backoff(StepKey::new("a")))).expect("it is due");
+    story.start("a");
+    story.give(story.end("a", Outcome::Succeeded)).expect("it runs");
+    story.start("b");
+    story.give(story.end("b", Outcome::Succeeded)).expect("it runs");
+    story.facts
+}
+
+/// The rules that a history breaks.
+fn broken(facts: &[RunFact]) -> BTreeSet<&'static str> {
+    check_all(facts).into_iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn each_rule_sees_the_history_that_breaks_it() {
+    let facts = history();
+    let kinds: Vec<_> = facts.iter().map(|fact| fact.event.kind()).collect();
+    let at = |kind: &str| kinds.iter().position(|k| *k == kind).expect("it is in the history");
+    let last = |kind: &str| kinds.iter().rposition(|k| *k == kind).expect("it is in the history");
+    assert_eq!(broken(&facts), BTreeSet::new());
+
+    let sees = |rule: &str, change: &dyn Fn(&mut Vec<RunFact>)| {
+        let mut changed = facts.clone();
+        change(&mut changed);
+        let broken = broken(&changed);
+        assert!(broken.contains(rule), "{rule} does not see it, {broken:?} do");
+        assert!(broken.contains("replays"), "what was changed is not what is decided again");
+    };
+    let exit = at("attempt.exited");
+    sees("one_outcome", &|f| f.insert(exit + 1, f[exit].clone()));
+    sees("after_end", &|f| f.push(f[exit].clone()));
+    sees("after_end", &|f| drop(f.remove(0)));
+    let planned = at("attempt.planned");
+    sees("planned_once", &|f| f.insert(planned + 1, f[planned].clone()));
+    sees("planned_first", &|f| drop(f.remove(planned)));
+    sees("epochs", &|f| drop(f.remove(planned)));
+    // The first attempt's end is taken out: then two live at one time, and one for ever.
+    sees("limits", &|f| drop(f.remove(exit)));
+    sees("slots", &|f| drop(f.remove(exit)));
+    sees("steps_done", &|f| drop(f.remove(last("attempt.exited"))));
+    // `b` begins before `a`, which it needs, has succeeded.
+    sees("when_rules", &|f| {
+        let second = last("attempt.planned");
+        f.swap(second, second - 1);
+    });
 }

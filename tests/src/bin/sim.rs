@@ -21,9 +21,12 @@ struct Args {
     /// Play seeds for so many minutes, from the first that was asked for.
     #[arg(long)]
     minutes: Option<u64>,
-    /// Instead of seeds: one run of 100, 10,000 and 100,000 steps, with the time of each.
-    #[arg(long)]
-    scale: bool,
+    /// Instead of seeds: one run of each size, with its cost and its time.
+    #[arg(
+        long, value_name = "STEPS", value_delimiter = ',', num_args = 0..,
+        default_missing_values = ["100", "10000", "100000"]
+    )]
+    scale: Option<Vec<u64>>,
     /// Go on after a seed that breaks something.
     #[arg(long)]
     keep_going: bool,
@@ -44,8 +47,8 @@ fn main() -> ExitCode {
         }
         return verdict(broken);
     }
-    if args.scale {
-        return scale();
+    if let Some(sizes) = &args.scale {
+        return scale(sizes);
     }
     let first = args.seeds.as_ref().map_or(0, |seeds| seeds.start);
     let seeds = match (args.seed, args.minutes) {
@@ -88,8 +91,8 @@ fn play(seeds: std::ops::Range<u64>, limit: Option<Duration>, keep_going: bool) 
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn scale() -> ExitCode {
-    for units in [100, 10_000, 100_000] {
+fn scale(sizes: &[u64]) -> ExitCode {
+    for units in sizes.iter().copied() {
         let began = Instant::now();
         let cost = sim::scale::run(units);
         let spent = began.elapsed();
