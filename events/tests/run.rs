@@ -174,7 +174,7 @@ fn children_of_other_items_take_no_results_over() {
     let text = "dagbook: v1\nname: t\nparams:\n  items: { type: list, default: [x, y] }\nsteps:\n  \
                 a: { run: 'true', for_each: '${{ params.items }}', cache: { key: [k] } }\n";
     let reuse = |items: &[&str]| {
-        let items = items.iter().map(|item| Value::str(item)).collect();
+        let items = items.iter().map(Value::str).collect();
         BTreeMap::from([
             (StepKey::new("a"), earlier(Some(items))),
             (StepKey::new("a[0]"), earlier(None)),
