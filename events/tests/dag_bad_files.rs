@@ -153,3 +153,46 @@ fn findings_are_drawn_with_their_line() {
     assert_eq!((&json["line"], &json["column"]), (&4.into(), &21.into()));
     assert_eq!(json["hint"], "did you mean `needs`?");
 }
+
+/// Files made to cost far more than their length; each is answered in a time that shows no
+/// square in it (an unoptimised build takes a few seconds for the largest).
+#[test]
+fn large_files_are_answered_in_bounded_time() {
+    let head = "dagbook: v1\nname: x\nsteps:\n";
+    let steps = |line: &dyn Fn(usize) -> String, count: usize| -> String {
+        head.to_string() + &(0..count).map(line).collect::<String>()
+    };
+    let unknown_needs = steps(&|n| format!("  s{n}: {{ run: x, needs: [nobody{n}] }}\n"), 15_000);
+    let missing_files = steps(&|n| format!("  s{n}: {{ dag: none{n}.yaml }}\n"), 15_000);
+    let one_line = format!(
+        "{{\"dagbook\":\"v1\",\"name\":\"x\",\"steps\":{{{}}}}}",
+        (0..20_000).map(|n| format!("\"s{n}\":{{\"run\":\"x\"}}")).collect::<Vec<_>>().join(",")
+    );
+    let long_value = format!("{head}  a: {{ command: ['{}'] }}\n", "${{ git.sha }}".repeat(60_000));
+    let escaped =
+        format!("{head}  a: {{ command: [\"\\t{}\"] }}\n", "${{ git.sha }}".repeat(60_000));
+    let includes = format!(
+        "{head}  a:\n    matrix:\n      n: [{}]\n      include: [{}]\n    run: x\n",
+        (0..40_000).map(|n| n.to_string()).collect::<Vec<_>>().join(","),
+        (0..20_000).map(|n| format!("{{m: {n}}}")).collect::<Vec<_>>().join(",")
+    );
+    let chain = steps(
+        &|n| format!("  s{n}: {{ run: x, needs: [s{}] }}\n", n.saturating_sub(1).min(n)),
+        15_000,
+    )
+    .replacen("needs: [s0] ", "needs: [] ", 1);
+    let files = [unknown_needs, missing_files, one_line, long_value, escaped, includes, chain];
+    for text in files {
+        assert!(text.len() <= 1 << 20, "{}", text.len());
+        let bundle = dag::SourceBundle {
+            entry: "dag.yaml".into(),
+            files: [("dag.yaml".to_string(), text.clone())].into(),
+        };
+        let start = std::time::Instant::now();
+        let planned = dag::plan(&bundle, &Default::default(), &dag::PlanFacts::default());
+        let took = start.elapsed();
+        let shown: String = text.chars().skip(30).take(50).collect();
+        println!("{shown:?}: {took:?}, {}", if planned.is_ok() { "planned" } else { "refused" });
+        assert!(took.as_secs() < 30, "{shown}: {took:?}");
+    }
+}

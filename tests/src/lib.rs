@@ -1,3 +1,4 @@
-//! What proves the rest: the simulation and other harnesses that tests and programs share.
+//! Simulation, conformance, scenarios, faults and the benchmark program.
 
+pub mod fuzz_dag;
 pub mod sim;

@@ -34,15 +34,14 @@ impl Checked {
 pub fn check(bundle: &SourceBundle) -> Checked {
     let mut files = Files { bundle, read: BTreeMap::new(), order: Vec::new() };
     files.visit(&bundle.entry);
-    let entry = files.read.get(&bundle.entry);
-    let depth_findings = entry.map(|_| files.walk(&bundle.entry)).unwrap_or_default();
+    let mut found = files.walk(&bundle.entry);
+    for path in &files.order {
+        found.entry(path.clone()).or_default().extend(files.calls(path));
+    }
     let mut findings = Vec::new();
     for path in &files.order {
-        let mut of_file = files.read[path].findings.clone();
-        of_file.extend(files.calls(path));
-        of_file.extend(depth_findings.iter().filter(|finding| finding.file == *path).cloned());
-        of_file.sort_by_key(|finding| (finding.span.start, finding.code));
-        findings.extend(of_file);
+        let raw = found.remove(path).unwrap_or_default();
+        findings.extend(files.findings(path, raw));
     }
     if !files.order.contains(&bundle.entry) {
         findings.push(missing_entry(&bundle.entry));
@@ -127,25 +126,26 @@ impl Files<'_> {
         }
     }
 
-    fn report_at(
-        &self,
-        path: &str,
-        code: &'static Code,
-        at: Span,
-        message: String,
-        hint: Option<String>,
-    ) -> Vec<Finding> {
-        let text = self.bundle.files.get(path).map_or("", String::as_str);
-        let source = SourceText::new(path, text);
-        let mut report = Report::new(&source);
-        report.add(code, at, message).maybe_hint(hint);
-        report.into_findings()
+    /// All findings of a file: its own, and those about its calls.
+    fn findings(&self, path: &str, raw: Vec<Raw>) -> Vec<Finding> {
+        let mut findings = self.read[path].findings.clone();
+        if !raw.is_empty() {
+            let text = self.bundle.files.get(path).map_or("", String::as_str);
+            let source = SourceText::new(path, text);
+            let mut report = Report::new(&source);
+            for Raw { code, at, message, hint } in raw {
+                report.add(code, at, message).maybe_hint(hint);
+            }
+            findings.extend(report.into_findings());
+            findings.sort_by_key(|finding| (finding.span.start, finding.code));
+        }
+        findings
     }
 
-    /// Findings about the sub-DAG steps of a file: what they call, and with what.
-    fn calls(&self, path: &str) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let Some(spec) = &self.read[path].spec else { return findings };
+    /// What is wrong with the sub-DAG steps of a file: what they call, and with what.
+    fn calls(&self, path: &str) -> Vec<Raw> {
+        let mut found = Vec::new();
+        let Some(spec) = &self.read[path].spec else { return found };
         for step in &spec.steps {
             let Action::SubDag(sub) = &step.action else { continue };
             let SubDagSource::Path(target) = &sub.source else { continue };
@@ -153,93 +153,28 @@ impl Files<'_> {
                 None => {
                     let message = format!("the sub-DAG file `{target}` is not there");
                     let hint = did_you_mean(target, self.bundle.files.keys().map(String::as_str));
-                    findings.extend(self.report_at(
-                        path,
-                        &codes::SUB_DAG_MISSING,
-                        step.action_span,
-                        message,
-                        hint,
-                    ));
+                    let at = step.action_span;
+                    found.push(Raw { code: &codes::SUB_DAG_MISSING, at, message, hint });
                 }
                 // A file with errors of its own says nothing about its callers.
                 Some(File { spec: Some(called), findings: own })
                     if !own.iter().any(Finding::is_error) =>
                 {
-                    findings.extend(self.params_of_call(path, step, sub, called));
-                    findings.extend(self.reads_of_call(path, spec, step, called));
+                    params_of_call(step, sub, called, &mut found);
+                    reads_of_call(spec, step, called, &mut found);
                 }
                 Some(_) => {}
             }
         }
-        findings
-    }
-
-    fn params_of_call(
-        &self,
-        path: &str,
-        step: &StepSpec,
-        sub: &SubDag,
-        called: &Spec,
-    ) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let mut add = |message: String, hint: Option<String>| {
-            let at = step.action_span;
-            findings.extend(self.report_at(path, &codes::SUB_DAG_PARAM, at, message, hint));
-        };
-        for name in sub.params.keys() {
-            if !called.params.iter().any(|param| param.name == *name) {
-                let known = called.params.iter().map(|param| param.name.as_str());
-                let message = format!("`{}` has no parameter `{name}`", called.name);
-                add(message, did_you_mean(name, known));
-            }
-        }
-        for param in called.params.iter().filter(|param| param.required) {
-            if !sub.params.contains_key(&param.name) {
-                let message = format!("`{}` requires the parameter `{}`", called.name, param.name);
-                add(message, Some(format!("add `params: {{ {}: … }}`", param.name)));
-            }
-        }
-        findings
-    }
-
-    fn reads_of_call(
-        &self,
-        path: &str,
-        spec: &Spec,
-        step: &StepSpec,
-        called: &Spec,
-    ) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        for read in spec.sub_reads.iter().filter(|read| read.step == step.name) {
-            let inner = called.steps.iter().find(|inner| inner.name.as_str() == read.inner);
-            let (message, hint) = match (inner.map(|inner| &inner.action), &read.output) {
-                (None, _) => {
-                    let known = called.steps.iter().map(|inner| inner.name.as_str());
-                    let message = format!("`{}` has no step `{}`", called.name, read.inner);
-                    (message, did_you_mean(&read.inner, known))
-                }
-                (Some(Action::Task(task)), Some(output)) if !task.outputs.contains_key(output) => {
-                    let message = format!(
-                        "step `{}` of `{}` declares no output `{output}`",
-                        read.inner, called.name
-                    );
-                    (message, did_you_mean(output, task.outputs.keys().map(String::as_str)))
-                }
-                _ => continue,
-            };
-            findings.extend(self.report_at(path, &codes::UNKNOWN_OUTPUT, read.span, message, hint));
-        }
-        findings
+        found
     }
 
     /// Follows the calls from the entry, looking for circles and for too much depth. A file
-    /// reached at the same or a smaller depth before is not followed again.
-    fn walk(&self, entry: &str) -> Vec<Finding> {
-        let mut walk = Walk { deepest: BTreeMap::new(), findings: Vec::new() };
+    /// reached at the same or a greater depth before is not followed again.
+    fn walk(&self, entry: &str) -> BTreeMap<String, Vec<Raw>> {
+        let mut walk = Walk { deepest: BTreeMap::new(), found: BTreeMap::new() };
         self.follow(entry, &mut vec![entry.to_string()], &mut walk);
-        walk.findings.sort_by(|a, b| (&a.file, a.span.start).cmp(&(&b.file, b.span.start)));
-        walk.findings.dedup();
-        walk.findings
+        walk.found
     }
 
     fn follow(&self, path: &str, chain: &mut Vec<String>, walk: &mut Walk) {
@@ -254,30 +189,15 @@ impl Files<'_> {
             else {
                 continue;
             };
-            if !self.read.contains_key(target) {
-                continue;
-            }
             let at = step.action_span;
             if let Some(start) = chain.iter().position(|before| before == target) {
                 let circle = format!("{} → {target}", chain[start..].join(" → "));
                 let message = format!("sub-DAG files call each other in a circle: {circle}");
-                walk.findings.extend(self.report_at(
-                    path,
-                    &codes::SUB_DAG_CYCLE,
-                    at,
-                    message,
-                    None,
-                ));
-            } else if depth > MAX_DEPTH {
+                walk.add(path, Raw { code: &codes::SUB_DAG_CYCLE, at, message, hint: None });
+            } else if depth > MAX_DEPTH && self.read.contains_key(target) {
                 let message = format!("sub-DAG files are nested deeper than {MAX_DEPTH}");
-                walk.findings.extend(self.report_at(
-                    path,
-                    &codes::SUB_DAG_DEPTH,
-                    at,
-                    message,
-                    None,
-                ));
-            } else {
+                walk.add(path, Raw { code: &codes::SUB_DAG_DEPTH, at, message, hint: None });
+            } else if self.read.contains_key(target) {
                 chain.push(target.clone());
                 self.follow(target, chain, walk);
                 chain.pop();
@@ -286,9 +206,76 @@ impl Files<'_> {
     }
 }
 
+/// A finding without its line.
+#[derive(Debug, PartialEq, Eq)]
+struct Raw {
+    code: &'static Code,
+    at: Span,
+    message: String,
+    hint: Option<String>,
+}
+
+fn params_of_call(step: &StepSpec, sub: &SubDag, called: &Spec, found: &mut Vec<Raw>) {
+    let mut add = |message: String, hint: Option<String>| {
+        found.push(Raw { code: &codes::SUB_DAG_PARAM, at: step.action_span, message, hint });
+    };
+    for name in sub.params.keys() {
+        if !called.params.iter().any(|param| param.name == *name) {
+            let known = called.params.iter().map(|param| param.name.as_str());
+            let shown = cut(name);
+            let message = format!("`{}` has no parameter `{shown}`", called.name);
+            add(message, did_you_mean(name, known));
+        }
+    }
+    for param in called.params.iter().filter(|param| param.required) {
+        if !sub.params.contains_key(&param.name) {
+            let message = format!("`{}` requires the parameter `{}`", called.name, param.name);
+            add(message, Some(format!("add `params: {{ {}: … }}`", param.name)));
+        }
+    }
+}
+
+fn reads_of_call(spec: &Spec, step: &StepSpec, called: &Spec, found: &mut Vec<Raw>) {
+    for read in spec.sub_reads.iter().filter(|read| read.step == step.name) {
+        let inner = called.steps.iter().find(|inner| inner.name.as_str() == read.inner);
+        let (message, hint) = match (inner.map(|inner| &inner.action), &read.output) {
+            (None, _) => {
+                let known = called.steps.iter().map(|inner| inner.name.as_str());
+                let message = format!("`{}` has no step `{}`", called.name, cut(&read.inner));
+                (message, did_you_mean(&read.inner, known))
+            }
+            (Some(Action::Task(task)), Some(output)) if !task.outputs.contains_key(output) => {
+                let message = format!(
+                    "step `{}` of `{}` declares no output `{}`",
+                    read.inner,
+                    called.name,
+                    cut(output)
+                );
+                (message, did_you_mean(output, task.outputs.keys().map(String::as_str)))
+            }
+            _ => continue,
+        };
+        found.push(Raw { code: &codes::UNKNOWN_OUTPUT, at: read.span, message, hint });
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
 struct Walk {
     deepest: BTreeMap<String, usize>,
-    findings: Vec<Finding>,
+    found: BTreeMap<String, Vec<Raw>>,
+}
+
+impl Walk {
+    /// Adds it, once: a file may be reached in several ways.
+    fn add(&mut self, path: &str, raw: Raw) {
+        let of_file = self.found.entry(path.to_string()).or_default();
+        if of_file.last() != Some(&raw) {
+            of_file.push(raw);
+        }
+    }
 }
 
 fn missing_entry(path: &str) -> Finding {

@@ -18,6 +18,9 @@ pub(crate) fn nearest<'a>(
     };
     candidates
         .into_iter()
+        // In a file of thousands of names a hint is not worth the search.
+        .take(1_000)
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= 8)
         .filter(|candidate| candidate.len() <= 64 && *candidate != word)
         .map(|candidate| (far(candidate), candidate))
         .filter(|(far, candidate)| *far <= allowed && *far < candidate.chars().count())

@@ -11,6 +11,10 @@ use crate::value::Value;
 
 /// Widest fan-out.
 const MAX_WIDTH: usize = 50_000;
+/// Comparisons of cells in all.
+const MAX_COMPARISONS: usize = 5_000_000;
+/// Largest value of a cell, in bytes.
+const MAX_VALUE: usize = 4 << 10;
 /// Longest label, in bytes.
 const MAX_LABEL: usize = 160;
 
@@ -36,6 +40,12 @@ pub(super) fn cells(
         Some(width) if width <= MAX_WIDTH => product(&axes),
         _ => return too_wide(matrix, report),
     };
+    // Each include and exclude is compared with every cell.
+    if cells.len().saturating_mul(include.len() + exclude.len()) > MAX_COMPARISONS {
+        let message = "the matrix is too large for so many `include` and `exclude`";
+        report.add(&codes::TOO_WIDE, matrix.span, message);
+        return Vec::new();
+    }
     cells.retain(|cell| !exclude.iter().any(|out| agrees(cell, out)));
     for extra in include {
         add(&mut cells, extra, &axes);
@@ -92,7 +102,13 @@ fn evaluate(
     let all = |cells: &[Vec<(String, CellSpec)>]| -> Result<Vec<Cell>, String> {
         cells.iter().map(cell).collect()
     };
-    Ok((axes, all(&matrix.include)?, all(&matrix.exclude)?))
+    let (include, exclude) = (all(&matrix.include)?, all(&matrix.exclude)?);
+    let values = axes.iter().flat_map(|(_, values)| values);
+    let more = include.iter().flatten().map(|(_, value)| value);
+    if values.chain(more).any(|value| value.size() > MAX_VALUE) {
+        return Err(format!("a value of the matrix has more than {MAX_VALUE} bytes"));
+    }
+    Ok((axes, include, exclude))
 }
 
 fn value(cell: &CellSpec, scope: &Scope<'_>) -> Result<Value, ExprError> {

@@ -100,18 +100,13 @@ impl<'a> Reader<'a> {
     fn path(&self, start: usize, found: &mut Vec<Name>) -> usize {
         let mut segments = Vec::new();
         let mut at = start + 1;
-        loop {
-            match self.segment(at) {
-                Some((segment, next)) => {
-                    let dynamic = matches!(segment, Segment::Dynamic(_));
-                    segments.push(segment);
-                    if dynamic {
-                        break;
-                    }
-                    at = next;
-                }
-                None => break,
+        while let Some((segment, next)) = self.segment(at) {
+            let dynamic = matches!(segment, Segment::Dynamic(_));
+            segments.push(segment);
+            if dynamic {
+                break;
             }
+            at = next;
         }
         let range = self.tokens[start].range.start..self.tokens[at - 1].range.end;
         if self.word(at) == "(" {

@@ -29,9 +29,37 @@ pub(super) fn place(graph: &Layers, height: &[i64], gap: i64, weight: &[i64]) ->
             align(&graph.layers[layer], sides, &mut centre, height, gap, weight);
         }
     }
-    let top = (0..height.len()).map(|v| centre[v] - height[v] / 2).min().unwrap_or(0);
-    centre.iter_mut().for_each(|y| *y -= top);
+    close_bands(graph, &mut centre, height, 2 * gap);
     centre
+}
+
+/// Moves everything up to zero and takes away bands in which there is nothing: parts of a
+/// graph that do not touch come to stand close together.
+fn close_bands(graph: &Layers, centre: &mut [i64], height: &[i64], widest: i64) {
+    let mut taken: Vec<(i64, i64)> = Vec::with_capacity(centre.len() * 2);
+    for (vertex, y) in centre.iter().enumerate() {
+        taken.push((y - height[vertex] / 2, y + height[vertex] / 2));
+        let lines = graph.after[vertex].iter().map(|next| centre[*next]);
+        taken.extend(lines.map(|other| (other.min(*y), other.max(*y))));
+    }
+    taken.sort_unstable();
+    // From which height on how much is taken away.
+    let mut cuts: Vec<(i64, i64)> = Vec::new();
+    let Some(&(top, mut end)) = taken.first() else { return };
+    let mut away = top;
+    cuts.push((top, away));
+    for (from, to) in taken {
+        if from - end > widest {
+            away += from - end - widest;
+            cuts.push((from, away));
+        }
+        end = end.max(to);
+    }
+    for (vertex, y) in centre.iter_mut().enumerate() {
+        let above = *y - height[vertex] / 2;
+        let cut = cuts.partition_point(|(from, _)| *from <= above);
+        *y -= cuts[cut.saturating_sub(1)].1;
+    }
 }
 
 /// Starts with every layer around the same middle.

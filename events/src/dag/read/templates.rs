@@ -1,5 +1,7 @@
 //! Expressions in values: compiled, and kept with their places for the check of names.
 
+use std::ops::Range;
+
 use crate::dag::codes;
 use crate::dag::expr::{Compiled, Condition, Name, Template, opens_expression};
 use crate::dag::source::{Entry, Node, Span};
@@ -40,8 +42,9 @@ impl Reader<'_, '_> {
         let text = &node.as_scalar()?.text;
         match Template::compile(text) {
             Ok(template) => {
+                let offset = self.offset_in_source(node, text);
                 for compiled in template.expressions() {
-                    self.record(compiled, text, node, place);
+                    self.record(compiled, text, node, offset, place);
                 }
                 Some(template)
             }
@@ -58,7 +61,8 @@ impl Reader<'_, '_> {
         let scalar = self.scalar(entry, "an expression")?;
         match Condition::compile(&scalar.text) {
             Ok(condition) => {
-                self.record(condition.expression(), &scalar.text, &entry.node, place);
+                let offset = self.offset_in_source(&entry.node, &scalar.text);
+                self.record(condition.expression(), &scalar.text, &entry.node, offset, place);
                 Some(condition)
             }
             Err(error) => {
@@ -83,44 +87,57 @@ impl Reader<'_, '_> {
         none
     }
 
-    fn record(&mut self, compiled: &Compiled, text: &str, node: &Node, place: Place) {
+    fn record(
+        &mut self,
+        compiled: &Compiled,
+        text: &str,
+        node: &Node,
+        offset: Option<usize>,
+        place: Place,
+    ) {
         for name in &compiled.names {
             let range = match name {
                 Name::Path(mention) => &mention.range,
                 Name::Filter(_, range) | Name::Test(_, range) | Name::Call(_, range) => range,
             };
-            let span = self.locate(node, text, range);
+            let span = match offset {
+                Some(start) => Span { start: start + range.start, end: start + range.end },
+                None => self.nearest_in_source(node, text, range),
+            };
             self.uses.push(Use { place, name: name.clone(), span });
         }
     }
 
     /// Bytes of the file for bytes of a scalar's text: exact where the text stands in the
     /// file as it is, the nearest thing that can be found where it was folded or escaped.
-    pub fn locate(&self, node: &Node, text: &str, range: &std::ops::Range<usize>) -> Span {
-        let source = self.report.source().text;
-        let Some(written) = source.get(node.span.start..node.span.end) else { return node.span };
-        let piece = text.get(range.clone()).unwrap_or_default();
-        let offset = match written.find(text) {
-            Some(at) => Some(at + range.start),
-            None => nth_match(
-                written,
-                piece,
-                text[..range.start.min(text.len())].matches(piece).count(),
-            ),
-        };
-        match offset {
-            Some(at) if !piece.is_empty() => {
+    pub fn locate(&self, node: &Node, text: &str, range: &Range<usize>) -> Span {
+        match self.offset_in_source(node, text) {
+            Some(start) => Span { start: start + range.start, end: start + range.end },
+            None => self.nearest_in_source(node, text, range),
+        }
+    }
+
+    /// Where a scalar's text stands in the file, if it stands there as it is.
+    fn offset_in_source(&self, node: &Node, text: &str) -> Option<usize> {
+        let written = self.report.source().text.get(node.span.start..node.span.end)?;
+        written.find(text).map(|at| node.span.start + at)
+    }
+
+    fn nearest_in_source(&self, node: &Node, text: &str, range: &Range<usize>) -> Span {
+        const LONGEST: usize = 8 << 10;
+        let written = self.report.source().text.get(node.span.start..node.span.end);
+        let piece = text.get(range.clone()).filter(|piece| !piece.is_empty());
+        let (Some(written), Some(piece)) = (written, piece) else { return node.span };
+        if text.len() > LONGEST {
+            return node.span;
+        }
+        let earlier = text[..range.start].matches(piece).count();
+        match written.match_indices(piece).nth(earlier) {
+            Some((at, _)) => {
                 let start = node.span.start + at;
                 Span { start, end: start + piece.len() }
             }
-            _ => node.span,
+            None => node.span,
         }
     }
-}
-
-fn nth_match(text: &str, piece: &str, n: usize) -> Option<usize> {
-    if piece.is_empty() {
-        return None;
-    }
-    text.match_indices(piece).nth(n).map(|(at, _)| at)
 }

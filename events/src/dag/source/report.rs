@@ -2,6 +2,7 @@
 
 use crate::dag::codes::{self, Code};
 use crate::dag::finding::Finding;
+use crate::dag::suggest::did_you_mean;
 
 use super::node::Span;
 use super::text::SourceText;
@@ -25,7 +26,7 @@ impl Added<'_> {
 
     pub fn maybe_hint(self, hint: Option<String>) {
         if let Some(finding) = self.0 {
-            finding.hint = hint;
+            finding.hint = hint.map(printable);
         }
     }
 }
@@ -63,10 +64,25 @@ impl<'s> Report<'s> {
             line,
             column,
             span: span.start..span.end,
-            message,
+            message: printable(message),
             hint: None,
         });
         if full { Added(None) } else { Added(self.findings.last_mut()) }
+    }
+
+    /// `did you mean …?`, while there are few findings: in a file where hundreds of names are
+    /// wrong, the search would cost more than the hints are worth.
+    pub fn suggest<'c>(
+        &self,
+        word: &str,
+        candidates: impl IntoIterator<Item = &'c str>,
+    ) -> Option<String> {
+        if self.findings.len() < 100 { did_you_mean(word, candidates) } else { None }
+    }
+
+    /// Whether nothing more will be shown, so that looking on would be for nothing.
+    pub fn is_full(&self) -> bool {
+        self.findings.len() > MOST
     }
 
     /// Whether there is an error among them.
@@ -79,5 +95,14 @@ impl<'s> Report<'s> {
         self.findings.sort_by_key(|finding| (finding.span.start, finding.code));
         self.findings.dedup();
         self.findings
+    }
+}
+
+/// Names in messages come from the file: nothing that a terminal would obey may stay.
+fn printable(text: String) -> String {
+    if text.chars().any(char::is_control) {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    } else {
+        text
     }
 }

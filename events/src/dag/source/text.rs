@@ -14,14 +14,26 @@ pub(crate) struct SourceText<'a> {
     pub path: &'a str,
     pub text: &'a str,
     line_starts: Vec<usize>,
+    /// Characters before each multiple of [`STRIDE`] bytes: a file may be one long line.
+    characters: Vec<usize>,
 }
+
+const STRIDE: usize = 256;
 
 const BOM: char = '\u{feff}';
 
 impl<'a> SourceText<'a> {
     pub fn new(path: &'a str, text: &'a str) -> Self {
+        let starts_character = |c: &u8| (*c & 0xc0) != 0x80;
+        let counts = text.as_bytes().chunks(STRIDE).scan(0, |sum, chunk| {
+            let before = *sum;
+            *sum += chunk.iter().filter(|c| starts_character(c)).count();
+            Some(before)
+        });
+        let characters = counts.collect();
         let newlines = text.bytes().enumerate().filter(|(_, c)| *c == b'\n').map(|(i, _)| i + 1);
-        Self { path, text, line_starts: std::iter::once(0).chain(newlines).collect() }
+        let line_starts = std::iter::once(0).chain(newlines).collect();
+        Self { path, text, line_starts, characters }
     }
 
     /// Line and column, both from 1, the column in characters.
@@ -31,16 +43,36 @@ impl<'a> SourceText<'a> {
             at -= 1;
         }
         let line = self.line_starts.partition_point(|start| *start <= at) - 1;
-        let before = &self.text[self.line_starts[line]..at];
-        let column = before.strip_prefix(BOM).unwrap_or(before).chars().count() + 1;
+        let start = self.line_starts[line];
+        let mark = usize::from(start == 0 && at > 0 && self.bom_bytes() > 0);
+        let column = self.characters_before(at) - self.characters_before(start) - mark + 1;
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (narrow(line + 1), narrow(column))
     }
 
-    /// The span, ending where its first line ends.
+    fn characters_before(&self, at: usize) -> usize {
+        match self.characters.get(at / STRIDE) {
+            Some(before) => {
+                let from = at / STRIDE * STRIDE;
+                let rest = &self.text.as_bytes()[from..at];
+                before + rest.iter().filter(|c| (**c & 0xc0) != 0x80).count()
+            }
+            // The end of a text whose last stride is full.
+            None => self.text.chars().count(),
+        }
+    }
+
+    /// The span in whole characters, ending where its first line ends.
     pub fn on_one_line(&self, span: Span) -> Span {
-        let start = span.start.min(self.text.len());
-        let end = span.end.clamp(start, self.text.len());
+        let edge = |at: usize| self.text.is_char_boundary(at);
+        let mut start = span.start.min(self.text.len());
+        while !edge(start) {
+            start -= 1;
+        }
+        let mut end = span.end.clamp(start, self.text.len());
+        while !edge(end) {
+            end += 1;
+        }
         let cut = self.text.as_bytes()[start..end].iter().position(|c| *c == b'\n' || *c == b'\r');
         Span { start, end: cut.map_or(end, |n| start + n) }
     }

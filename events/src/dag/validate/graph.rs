@@ -9,7 +9,6 @@ use crate::dag::codes;
 use crate::dag::plan::Section;
 use crate::dag::read::Reader;
 use crate::dag::spec::Spec;
-use crate::dag::suggest::did_you_mean;
 
 /// Who needs whom, by place in the spec.
 pub(crate) struct Needs {
@@ -40,11 +39,12 @@ pub(crate) fn check(reader: &mut Reader<'_, '_>, spec: &Spec) -> Needs {
                     }
                 }
                 None if reader.written_steps.contains(&need.name) => {}
+                None if reader.report.is_full() => {}
                 None => {
                     let shown: String = need.name.chars().take(60).collect();
                     let message = format!("there is no step `{shown}`");
                     let known = spec.steps.iter().map(|step| step.name.as_str());
-                    let hint = did_you_mean(&need.name, known);
+                    let hint = reader.report.suggest(&need.name, known);
                     reader.report.add(&codes::UNKNOWN_NEED, need.span, message).maybe_hint(hint);
                 }
             }

@@ -27,6 +27,9 @@ pub(crate) fn check(reader: &mut Reader<'_, '_>, spec: &mut Spec, needs: &Needs)
         round: 0,
     };
     for one in &uses {
+        if checker.reader.report.is_full() {
+            break;
+        }
         checker.check(one);
     }
     checker.unused_params();
@@ -111,9 +114,11 @@ impl Checker<'_, '_, '_> {
             return;
         }
         let message = format!("there is no parameter `{name}`");
-        let known: Vec<String> = self.reader.written_params.iter().cloned().collect();
-        let hint = did_you_mean(name, known.iter().map(String::as_str))
-            .or_else(|| Some(format!("declare it: `params: {{ {name}: {{ type: string }} }}`")));
+        let known = self.reader.written_params.iter().map(String::as_str);
+        let hint =
+            self.reader.report.suggest(name, known).or_else(|| {
+                Some(format!("declare it: `params: {{ {name}: {{ type: string }} }}`"))
+            });
         self.add(&codes::UNKNOWN_PARAM, at, message, hint);
     }
 
@@ -211,7 +216,8 @@ impl Checker<'_, '_, '_> {
         let Some(&target) = self.needs.index.get(name) else {
             if !self.reader.written_steps.contains(name) {
                 let message = format!("there is no step `{name}`");
-                let hint = did_you_mean(name, self.needs.index.keys().map(String::as_str));
+                let known = self.needs.index.keys().map(String::as_str);
+                let hint = self.reader.report.suggest(name, known);
                 self.add(&codes::UNKNOWN_STEP, at, message, hint);
             }
             return;
