@@ -112,7 +112,7 @@ impl World {
             }
         }
         self.checks += 1;
-        if self.checks % 8 != 0 {
+        if !self.checks.is_multiple_of(8) {
             return Ok(());
         }
         let Some(engine) = &self.engine else { return Ok(()) };

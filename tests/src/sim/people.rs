@@ -109,7 +109,7 @@ impl World {
     /// Submits a run again, with what it had achieved.
     fn repeat(&mut self, run: RunId) -> Check {
         let ended = self.store.finished.get(&run);
-        if !ended.is_some_and(|status| *status != RunStatus::Rejected) {
+        if ended.is_none_or(|status| *status == RunStatus::Rejected) {
             return Ok(());
         }
         let state = fold(&self.store.runs[&run]);
