@@ -14,6 +14,7 @@ pub mod value;
 
 pub mod dag;
 pub mod effect;
+pub mod invariants;
 pub mod run;
 pub mod step;
 

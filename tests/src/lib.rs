@@ -1,4 +1,5 @@
-//! Harness of the tests, the fuzzer and the benchmarks of dagbook.
+//! Harness of the tests, the simulation, the fuzzer and the benchmarks of dagbook.
 
 pub mod executor_host;
 pub mod fuzz_dag;
+pub mod sim;

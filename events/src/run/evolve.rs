@@ -9,6 +9,8 @@ mod done;
 mod due;
 mod lifecycle;
 
+pub(super) use lifecycle::EXHAUSTED;
+
 use super::event::{RunEvent, RunFact};
 use super::state::{HoldKind, RunState, UnitStatus};
 
@@ -47,7 +49,7 @@ pub fn apply(state: &mut RunState, fact: &RunFact) {
             done::unit_by_key(state, &e.step, UnitStatus::Failed, &e.reason, at);
         }
         RunEvent::CacheAsked(e) => due::hold(state, &e.step, HoldKind::Cache, at),
-        RunEvent::CacheMissed(e) => due::cache_missed(state, &e.step),
+        RunEvent::CacheMissed(e) => due::cache_missed(state, &e.step, at),
         RunEvent::StepReused(e) => done::reused(state, &e.step, &e.result, at),
         RunEvent::ApprovalRequested(e) => due::hold(state, &e.step, HoldKind::Approval, at),
         RunEvent::ApprovalGiven(e) => lifecycle::approval(state, e, at),
@@ -60,6 +62,7 @@ pub fn apply(state: &mut RunState, fact: &RunFact) {
         }
         RunEvent::AttemptStarted(e) => {
             attempt::observed(state, e.attempt, crate::step::Observation::Started);
+            attempt::running(state, e.attempt, at);
         }
         RunEvent::AttemptStopping(e) => {
             attempt::observed(state, e.attempt, crate::step::Observation::Stopping);

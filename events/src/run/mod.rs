@@ -18,6 +18,7 @@ mod state;
 mod view;
 
 pub use command::{Ask, Rejection, RunCommand};
+pub use commands::timer::timer_due;
 pub use decide::{decide, handle};
 pub use event::{RunEvent, RunFact, RunStatus, TimerKind};
 pub use evolve::{apply, evolve, fold};

@@ -3,11 +3,9 @@
 use super::event::TimerKind;
 use super::react;
 use super::render;
-use super::state::{HoldKind, RunState, UnitRef, UnitStatus};
-use crate::dag::{Action, WaitFor};
+use super::state::{HoldKind, RunState, StepBody, UnitRef, UnitStatus};
+use crate::dag::{Action, StepIndex, WaitFor};
 use crate::effect::{Effect, Timer};
-use crate::ids::StepKey;
-use crate::time::{Millis, Timestamp};
 
 /// The effects that an unfinished run still waits for. Attempts that were planned are asked to
 /// start again, which their id makes harmless; the shell asks executors what they already have
@@ -21,16 +19,11 @@ pub fn pending(state: &RunState) -> Vec<Effect> {
         return react::notify_parent(state).into_iter().collect();
     }
     let set = |kind, at| Effect::SetTimer { timer: Timer { run: state.id(), kind }, at };
-    if let Some(longest) = state.plan.timeout {
-        effects.push(set(TimerKind::Run, state.submitted_at + longest));
+    if let Some(at) = super::timer_due(state, &TimerKind::Run) {
+        effects.push(set(TimerKind::Run, at));
     }
-    for step in state.due.iter().flatten() {
-        let planned = state.planned(*step);
-        if let Some(longest) = planned.timeouts.queue {
-            let since = state.step(*step).next_due(*step).map(|at| state.unit(at).since);
-            let at = since.unwrap_or(state.updated_at) + longest;
-            effects.push(set(TimerKind::Queue(StepKey::step(&planned.name)), at));
-        }
+    for (index, _) in (0u32..).zip(&state.steps) {
+        effects.extend(react::step_timer(state, StepIndex(index)));
     }
     for (at, unit) in state.units() {
         match unit.status {
@@ -39,27 +32,29 @@ pub fn pending(state: &RunState) -> Vec<Effect> {
                 effects.push(set(TimerKind::Backoff(state.key(at)), until));
             }
             UnitStatus::Held(hold) => held(state, at, hold, &mut effects),
+            UnitStatus::Due if is_again(state, at) => {
+                effects.extend(react::queue_timer(state, &state.key(at)));
+            }
             _ => {}
         }
-        let total = state.planned(at.step).timeouts.total;
-        if let Some(longest) = total
-            && unit.span.0 != Timestamp(0)
-            && !unit.status.is_done()
-        {
-            effects.push(set(TimerKind::Total(state.key(at)), unit.span.0 + longest));
-        }
+        effects.extend(react::total_timer(state, at));
     }
     effects
+}
+
+/// Whether the unit is a child that is due again, after others of its kind were begun.
+fn is_again(state: &RunState, at: UnitRef) -> bool {
+    match (&state.step(at.step).body, at.child) {
+        (StepBody::FanOut(fan), Some(child)) => fan.again.contains(&child),
+        _ => false,
+    }
 }
 
 fn active(state: &RunState, at: UnitRef, effects: &mut Vec<Effect>) {
     let unit = state.unit(at);
     let Some((attempt, _)) = unit.attempt() else { return };
     let Ok(spec) = render::spec(state, at, attempt, unit.epoch) else { return };
-    let bound = Millis(spec.limits.run.0 + spec.limits.grace.0);
-    let overdue = unit.since + bound + super::commands::timer::OVERDUE;
-    let timer = Timer { run: state.id(), kind: TimerKind::Overdue(attempt) };
-    effects.push(Effect::SetTimer { timer, at: overdue });
+    effects.extend(react::overdue_timer(state, attempt));
     effects.push(Effect::Start(Box::new(spec)));
     if let Some(cause) = react::stop_cause(state, at) {
         let force = state.cancel.as_ref().is_some_and(|cancel| cancel.force);
@@ -85,8 +80,9 @@ fn held(state: &RunState, at: UnitRef, hold: HoldKind, effects: &mut Vec<Effect>
             // Evaluated again from recorded facts only, so they are the ones that were recorded.
             let params = super::settle::child_params(state, at).unwrap_or_default();
             effects.extend(react::child(state, at, &params));
-            if let Some(cancel) = &state.cancel {
-                effects.push(Effect::CancelChild { run, force: cancel.force });
+            if react::stop_cause(state, at).is_some() {
+                let force = state.cancel.as_ref().is_some_and(|cancel| cancel.force);
+                effects.push(Effect::CancelChild { run, force });
             }
         }
         _ => {}

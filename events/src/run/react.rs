@@ -1,16 +1,16 @@
 //! What the world should be asked because of one event. The state is the one after the append
 //! that the event was part of.
 
-use super::commands::timer::{FENCE, OVERDUE};
+use super::commands::timer::{FENCE, overdue, total};
 use super::event::{AttemptExited, AttemptPlanned, RunEvent, RunFact, TimerKind, Verdict};
 use super::render;
 use super::state::{HoldKind, RunState, StepBody, UnitRef, UnitStatus};
-use crate::dag::{Action, FanOut, StepIndex};
+use crate::dag::{Action, FanOut, Section, StepIndex};
 use crate::effect::{Effect, StopAttempt, SubmitChild, Timer};
 use crate::ids::{AttemptId, StepKey};
 use crate::run::event::ReusedResult;
 use crate::step::{AttemptLimits, StopCause};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 
 /// The effects of one event.
 pub fn react(state: &RunState, fact: &RunFact) -> Vec<Effect> {
@@ -21,27 +21,38 @@ pub fn react(state: &RunState, fact: &RunFact) -> Vec<Effect> {
             if let Some(longest) = state.plan.timeout {
                 effects.push(timer(state, TimerKind::Run, at + longest));
             }
-            queue_timers(state, at, &mut effects);
+            queue_timers(state, &mut effects);
         }
-        RunEvent::Admitted(_) => queue_timers(state, at, &mut effects),
+        RunEvent::Admitted(_) | RunEvent::Signaled(_) => queue_timers(state, &mut effects),
         RunEvent::CancelRequested(cancel) => {
             stop_all(state, cancel.force, cancel.cause, &mut effects);
+            queue_timers(state, &mut effects);
         }
         RunEvent::TimerFired(fired) => timer_fired(state, &fired.timer, at, &mut effects),
         RunEvent::Finished(_) => finished(state, &mut effects),
-        RunEvent::StepExpanded(e) => step_timer(state, &e.step, at, &mut effects),
+        RunEvent::StepExpanded(e) => expanded(state, &e.step, &mut effects),
         RunEvent::CacheAsked(e) => effects.extend(look_up(state, &e.step, at)),
         RunEvent::ApprovalRequested(e) => effects.extend(approval_timer(state, &e.step, at)),
         RunEvent::WaitStarted(e) => {
             if let Some(until) = e.until {
                 effects.push(timer(state, TimerKind::Sleep(e.step.clone()), until));
             }
+            over(state, &e.step, &mut effects);
         }
         RunEvent::ChildRequested(e) => {
-            let child = state.find(&e.step).and_then(|unit| child(state, unit, &e.params));
-            effects.extend(child);
+            if let Some(unit) = state.find(&e.step) {
+                effects.extend(child(state, unit, &e.params));
+                effects.extend(total_timer(state, unit));
+            }
         }
-        RunEvent::AttemptPlanned(e) => planned(state, e, at, &mut effects),
+        RunEvent::AttemptStarted(e) => effects.extend(overdue_timer(state, e.attempt)),
+        RunEvent::CacheMissed(e) => effects.extend(queue_timer(state, &e.step)),
+        RunEvent::StepSkipped(e) => over(state, &e.step, &mut effects),
+        RunEvent::StepFailed(e) => over(state, &e.step, &mut effects),
+        RunEvent::StepReused(e) => over(state, &e.step, &mut effects),
+        RunEvent::ApprovalGiven(e) => over(state, &e.step, &mut effects),
+        RunEvent::ChildFinished(e) => over(state, &e.step, &mut effects),
+        RunEvent::AttemptPlanned(e) => planned(state, e, &mut effects),
         RunEvent::AttemptExited(e) => exited(state, e, at, &mut effects),
         RunEvent::ReportStale(e) => effects.extend(release(state, &e.step, e.attempt)),
         _ => {}
@@ -58,30 +69,78 @@ fn clear(state: &RunState, kind: TimerKind) -> Effect {
 }
 
 /// A queue timer for each step that is due now.
-fn queue_timers(state: &RunState, at: Timestamp, effects: &mut Vec<Effect>) {
+fn queue_timers(state: &RunState, effects: &mut Vec<Effect>) {
     for step in state.due.iter().flatten() {
-        let key = StepKey::step(&state.planned(*step).name);
-        step_timer(state, &key, at, effects);
+        effects.extend(step_timer(state, *step));
     }
 }
 
-/// Only bounds shorter than a day need a timer of their own: the default does not.
-fn step_timer(state: &RunState, key: &StepKey, at: Timestamp, effects: &mut Vec<Effect>) {
+/// The queue timer of a step. For a fan-out it is that of the children that nobody touched yet: they are due since one instant.
+pub(super) fn step_timer(state: &RunState, step: StepIndex) -> Option<Effect> {
+    let planned = state.planned(step);
+    let longest = planned.timeouts.queue?;
+    let unit = match &state.step(step).body {
+        StepBody::Single(unit) => unit,
+        StepBody::FanOut(fan) => &fan.children[fan.next_new()? as usize],
+    };
+    let kind = TimerKind::Queue(StepKey::step(&planned.name));
+    (unit.status == UnitStatus::Due).then(|| timer(state, kind, unit.since + longest))
+}
+
+/// The queue timer of one unit that is due again.
+pub(super) fn queue_timer(state: &RunState, key: &StepKey) -> Option<Effect> {
+    let at = state.find(key)?;
+    let longest = state.planned(at.step).timeouts.queue?;
+    let unit = state.unit(at);
+    let due = unit.status == UnitStatus::Due;
+    due.then(|| timer(state, TimerKind::Queue(key.clone()), unit.since + longest))
+}
+
+pub(super) fn total_timer(state: &RunState, at: UnitRef) -> Option<Effect> {
+    Some(timer(state, TimerKind::Total(state.key(at)), total(state, at)?))
+}
+
+pub(super) fn overdue_timer(state: &RunState, attempt: AttemptId) -> Option<Effect> {
+    Some(timer(state, TimerKind::Overdue(attempt), overdue(state, attempt)?))
+}
+
+fn expanded(state: &RunState, key: &StepKey, effects: &mut Vec<Effect>) {
     let Some(step) = state.find_step(key.split().0) else { return };
-    if let Some(longest) = state.planned(step).timeouts.queue {
-        effects.push(timer(state, TimerKind::Queue(key.clone()), at + longest));
+    effects.extend(step_timer(state, step));
+    // Without children it is done at once.
+    pushed(state, step, effects);
+}
+
+/// A unit may have come to its end: its siblings may have to stop, its dependents may be due.
+fn over(state: &RunState, key: &StepKey, effects: &mut Vec<Effect>) {
+    let Some(at) = state.find(key) else { return };
+    if let StepBody::FanOut(fan) = &state.step(at.step).body
+        && fan.stopped_by.is_some()
+        && fan.stopped_by == at.child
+    {
+        stop_children(state, at.step, false, StopCause::FailFast, effects);
+    }
+    pushed(state, at.step, effects);
+}
+
+/// Queue timers of those that the end of a step made due.
+fn pushed(state: &RunState, step: StepIndex, effects: &mut Vec<Effect>) {
+    if !state.step(step).is_done() {
+        return;
+    }
+    let planned = state.planned(step);
+    effects.extend(planned.dependents.iter().filter_map(|step| step_timer(state, *step)));
+    if planned.section == Section::Main && state.phase == super::Phase::Finalizing {
+        queue_timers(state, effects);
     }
 }
 
-fn planned(state: &RunState, e: &AttemptPlanned, at: Timestamp, effects: &mut Vec<Effect>) {
+fn planned(state: &RunState, e: &AttemptPlanned, effects: &mut Vec<Effect>) {
     let Some(unit) = state.live.get(&e.attempt).copied() else { return };
     let Ok(spec) = render::spec(state, unit, e.attempt, e.epoch) else { return };
-    let bound = spec.limits.run.0 + spec.limits.grace.0 + OVERDUE.0;
-    effects.push(timer(state, TimerKind::Overdue(e.attempt), at + Millis(bound)));
-    if e.epoch.0 == 1
-        && let Some(longest) = state.planned(unit.step).timeouts.total
-    {
-        effects.push(timer(state, TimerKind::Total(e.step.clone()), at + longest));
+    effects.extend(overdue_timer(state, e.attempt));
+    if e.epoch.0 == 1 {
+        effects.extend(total_timer(state, unit));
     }
     effects.push(Effect::Start(Box::new(spec)));
     if let Some(cause) = stop_cause(state, unit) {
@@ -92,19 +151,15 @@ fn planned(state: &RunState, e: &AttemptPlanned, at: Timestamp, effects: &mut Ve
 fn exited(state: &RunState, e: &AttemptExited, at: Timestamp, effects: &mut Vec<Effect>) {
     effects.extend(release(state, &e.step, e.attempt));
     effects.push(clear(state, TimerKind::Overdue(e.attempt)));
-    let Some(unit) = state.find(&e.step) else { return };
     match &e.verdict {
         Verdict::Retry { at, .. } => {
             effects.push(timer(state, TimerKind::Backoff(e.step.clone()), *at));
         }
-        Verdict::Succeeded => effects.extend(store(state, unit, at)),
-        Verdict::Failed { .. } | Verdict::Canceled => {
-            if let StepBody::FanOut(fan) = &state.step(unit.step).body
-                && fan.stopping
-            {
-                stop_children(state, unit.step, false, StopCause::FailFast, effects);
-            }
+        Verdict::Succeeded => {
+            effects.extend(state.find(&e.step).and_then(|unit| store(state, unit, at)));
+            over(state, &e.step, effects);
         }
+        Verdict::Failed { .. } | Verdict::Canceled => over(state, &e.step, effects),
     }
 }
 
@@ -169,7 +224,11 @@ fn timer_fired(state: &RunState, kind: &TimerKind, at: Timestamp, effects: &mut 
             if let Some(unit) = state.find(step) {
                 effects.extend(stop(state, unit, false, StopCause::Timeout));
             }
+            over(state, step, effects);
         }
+        TimerKind::Sleep(step) => over(state, step, effects),
+        TimerKind::Backoff(step) => effects.extend(queue_timer(state, step)),
+        TimerKind::Queue(key) => late(state, key, at, effects),
         TimerKind::Overdue(attempt) => {
             if let Some(unit) = state.live.get(attempt) {
                 effects.extend(stop(state, *unit, true, StopCause::Timeout));
@@ -178,6 +237,19 @@ fn timer_fired(state: &RunState, kind: &TimerKind, at: Timestamp, effects: &mut 
         }
         _ => {}
     }
+}
+
+/// Units waited too long for a place: what their end pushes, and the next timer for the rest.
+fn late(state: &RunState, key: &StepKey, at: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(step) = state.find_step(key.split().0) else { return };
+    let failed = match &state.step(step).body {
+        StepBody::FanOut(fan) => fan.stopped_by.map(|child| &fan.children[child as usize]),
+        StepBody::Single(_) => None,
+    };
+    if failed.is_some_and(|child| child.span.1 == at) {
+        stop_children(state, step, false, StopCause::FailFast, effects);
+    }
+    pushed(state, step, effects);
 }
 
 fn finished(state: &RunState, effects: &mut Vec<Effect>) {
@@ -211,7 +283,7 @@ pub(super) fn notify_parent(state: &RunState) -> Option<Effect> {
 /// Who wants a live unit to stop, if anyone does.
 pub(super) fn stop_cause(state: &RunState, at: UnitRef) -> Option<StopCause> {
     if let Some(cancel) = &state.cancel
-        && (cancel.force || state.planned(at.step).section == crate::dag::Section::Main)
+        && state.cancels(state.planned(at.step).section)
     {
         return Some(cancel.cause);
     }
@@ -242,9 +314,7 @@ pub(super) fn stop(state: &RunState, at: UnitRef, force: bool, cause: StopCause)
 fn stop_all(state: &RunState, force: bool, cause: StopCause, effects: &mut Vec<Effect>) {
     for index in 0..u32::try_from(state.steps.len()).expect("steps are bounded") {
         let step = StepIndex(index);
-        let finally = state.planned(step).section == crate::dag::Section::Finally;
-        let spared = finally && !force && state.phase != super::Phase::Finalizing;
-        if !spared {
+        if state.cancels(state.planned(step).section) {
             stop_children(state, step, force, cause, effects);
         }
     }

@@ -32,17 +32,16 @@ pub(super) fn settle(append: &mut Append<'_>) {
 }
 
 fn settle_step(append: &mut Append<'_>, step: StepIndex) {
-    let status = append.state.step_status(step);
-    if status.is_done() || append.state.is_finished() {
+    if append.state.step(step).is_done() || append.state.is_finished() {
         return;
     }
     if let StepBody::FanOut(_) = append.state.step(step).body {
         return stage_children(append, step);
     }
-    if !matches!(status, UnitStatus::Waiting | UnitStatus::Due) {
+    let state = &*append.state;
+    if !matches!(state.step_status(step), UnitStatus::Waiting | UnitStatus::Due) {
         return;
     }
-    let state = &*append.state;
     let key = StepKey::step(&state.planned(step).name);
     if let Some(reason) = skip_reason(state, step) {
         return append.emit(RunEvent::StepSkipped(StepSkipped { step: key, reason }));
@@ -154,8 +153,11 @@ fn stage_children(append: &mut Append<'_>, step: StepIndex) {
 fn stage(append: &mut Append<'_>, at: UnitRef) {
     let state = &*append.state;
     let step = state.key(at);
-    if let Some(result) = state.reuse_for(&step).filter(|_| at.child.is_some() || !fans(state, at))
-    {
+    let reusing = match &state.step(at.step).body {
+        StepBody::Single(_) => true,
+        StepBody::FanOut(fan) => fan.reusing,
+    };
+    if let Some(result) = state.reuse_for(&step).filter(|_| reusing) {
         let result = result.clone();
         return append.emit(RunEvent::StepReused(StepReused { step, result }));
     }
@@ -206,10 +208,6 @@ pub(super) fn child_params(
     params.collect()
 }
 
-fn fans(state: &RunState, at: UnitRef) -> bool {
-    state.planned(at.step).fan_out != FanOut::None
-}
-
 fn message(state: &RunState, at: UnitRef, template: Option<&Template>) -> Result<String, String> {
     let Some(template) = template else { return Ok(String::new()) };
     let run = view::run_facts(state);
@@ -243,6 +241,9 @@ fn ending(state: &RunState) -> (RunStatus, String) {
     let finally = state.worst(Section::Finally);
     let status = match (main, finally) {
         (RunStatus::Succeeded, RunStatus::Succeeded) => RunStatus::Succeeded,
+        (RunStatus::Succeeded, RunStatus::Canceled) => {
+            state.cancel.as_ref().map_or(RunStatus::Canceled, |cancel| cancel.status())
+        }
         (RunStatus::Succeeded, _) => RunStatus::Failed,
         (other, _) => other,
     };

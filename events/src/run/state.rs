@@ -25,6 +25,10 @@ pub struct RunState {
     pub paused: bool,
     /// It was asked to stop.
     pub cancel: Option<CancelRequested>,
+    /// The request reaches the `finally` part too: it came by force, or after the main part.
+    pub cancel_all: bool,
+    /// What the main part came to, once `finally` has begun. It does not change any more.
+    pub main_result: Option<RunStatus>,
     /// Steps, as in the plan.
     pub steps: Vec<StepState>,
     /// Names of the executors that the plan asks for.
@@ -105,10 +109,16 @@ pub struct FanOutState {
     pub succeeded: u32,
     /// Failed children.
     pub failed: u32,
-    /// A child failed under `fail_fast`: no more start, live ones are stopped.
+    /// No more start, live ones are stopped.
     pub stopping: bool,
+    /// The child whose failure did that, under `fail_fast`.
+    pub stopped_by: Option<u32>,
     /// Children are asked, looked up or handed over before (or instead of) an attempt.
     pub staged: bool,
+    /// Children may take over results: the items are those that the results were made from.
+    pub reusing: bool,
+    /// For a matrix, its children in the order of their labels.
+    pub by_label: Arc<[u32]>,
     /// When the whole was done, its status.
     pub result: Option<UnitStatus>,
     /// When the whole was done: outputs and artifacts as expressions see them.
@@ -132,8 +142,10 @@ pub struct Unit {
     pub exhausted: bool,
     /// The cache was asked.
     pub cache_checked: bool,
-    /// When it became due (first), for timeouts and reports.
+    /// When it last became due, for `timeout.queue` and reports.
     pub since: Timestamp,
+    /// When its latest attempt was planned or, if it runs, started.
+    pub attempt_since: Timestamp,
     /// When the first attempt was planned, and when it was done.
     pub span: (Timestamp, Timestamp),
     /// What it left, or why it failed.
@@ -204,6 +216,15 @@ impl UnitStatus {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped | Self::Canceled)
     }
 
+    /// Whether nothing outside has to stop before the unit can be called cancelled.
+    pub(super) fn is_idle(self) -> bool {
+        match self {
+            Self::Waiting | Self::Due | Self::Backoff(_) => true,
+            Self::Held(kind) => !matches!(kind, HoldKind::Child(_)),
+            _ => false,
+        }
+    }
+
     /// The word that people, expressions and `--output json` see.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -234,6 +255,7 @@ impl Unit {
             exhausted: false,
             cache_checked: false,
             since,
+            attempt_since: Timestamp(0),
             span: (Timestamp(0), Timestamp(0)),
             result: None,
         }
@@ -258,6 +280,8 @@ impl RunState {
             phase: Phase::Unborn,
             paused: false,
             cancel: None,
+            cancel_all: false,
+            main_result: None,
             steps: Vec::new(),
             pools: Arc::from([]),
             due: Vec::new(),
@@ -353,7 +377,7 @@ impl RunState {
             (StepBody::Single(_), None) => Some(UnitRef { step, child: None }),
             (StepBody::FanOut(fan), Some(label)) => {
                 let child = match &self.planned(step).fan_out {
-                    FanOut::Matrix(cells) => matrix_child(cells, label, fan.next)?,
+                    FanOut::Matrix(cells) => fan.find_label(cells, label)?,
                     _ => label.parse().ok()?,
                 };
                 ((child as usize) < fan.children.len())
@@ -400,6 +424,7 @@ impl RunState {
             Phase::Queued => Some("it waits for its place in its concurrency group"),
             Phase::Finished(_) => Some("it is over"),
             _ if self.paused => Some("it is paused"),
+            _ if self.cancel_all => Some("it is being cancelled"),
             Phase::Running if self.cancel.is_some() => Some("it is being cancelled"),
             _ => None,
         }
@@ -422,13 +447,20 @@ impl RunState {
         (0..self.due.len()).any(|pool| self.next_due(pool).is_some())
     }
 
+    /// Whether the request to stop, if there is one, reaches a section.
+    pub fn cancels(&self, section: Section) -> bool {
+        self.cancel.is_some() && (self.cancel_all || section == Section::Main)
+    }
+
     /// What the main part comes to, once it is over.
     pub fn main_status(&self) -> RunStatus {
+        if let Some(status) = self.main_result {
+            return status;
+        }
         let worst = self.worst(Section::Main);
         match &self.cancel {
             Some(_) if worst == RunStatus::Succeeded => worst,
-            Some(cancel) if cancel.cause == StopCause::Timeout => RunStatus::Failed,
-            Some(_) => RunStatus::Canceled,
+            Some(cancel) => cancel.status(),
             None => worst,
         }
     }
@@ -454,7 +486,25 @@ impl RunState {
     }
 }
 
+impl CancelRequested {
+    /// What it makes of a run that it stopped.
+    pub(super) fn status(&self) -> RunStatus {
+        match self.cause {
+            StopCause::Timeout => RunStatus::Failed,
+            _ => RunStatus::Canceled,
+        }
+    }
+}
+
 impl StepState {
+    /// Whether nothing more will happen to it.
+    pub fn is_done(&self) -> bool {
+        match &self.body {
+            StepBody::Single(unit) => unit.status.is_done(),
+            StepBody::FanOut(fan) => fan.result.is_some(),
+        }
+    }
+
     pub(super) fn next_due(&self, step: StepIndex) -> Option<UnitRef> {
         match &self.body {
             StepBody::Single(unit) => {
@@ -480,7 +530,14 @@ impl FanOutState {
         left.then_some(self.next)
     }
 
-    /// What the whole is now.
+    /// The child of that label, by halves.
+    fn find_label(&self, cells: &[(String, BTreeMap<String, Value>)], label: &str) -> Option<u32> {
+        let of = |child: u32| cells.get(child as usize).map(|(label, _)| label.as_str());
+        let at = self.by_label.binary_search_by(|child| of(*child).cmp(&Some(label))).ok()?;
+        Some(self.by_label[at])
+    }
+
+    /// What the whole is now. Looks through the children unless it is done.
     pub fn status(&self) -> UnitStatus {
         if let Some(result) = self.result {
             return result;
@@ -492,17 +549,4 @@ impl FanOutState {
             None => UnitStatus::Due,
         }
     }
-}
-
-/// Children are mostly planned in order, so the next one is looked at first.
-fn matrix_child(
-    cells: &[(String, BTreeMap<String, Value>)],
-    label: &str,
-    likely: u32,
-) -> Option<u32> {
-    if cells.get(likely as usize).is_some_and(|(l, _)| l == label) {
-        return Some(likely);
-    }
-    let at = cells.iter().position(|(l, _)| l == label)?;
-    u32::try_from(at).ok()
 }

@@ -3,10 +3,13 @@
 use dagbook_events::ids::{RunId, StreamName};
 use dagbook_events::ports::Expected;
 use dagbook_events::run::{Ask, RunEvent, RunFact, RunState};
+use dagbook_events::step::ReportBody;
 use dagbook_events::time::Timestamp;
 
+use super::admission::{Held, held};
 use super::input::runs_of;
-use super::runs::{Asked, active};
+use super::planted::Planted;
+use super::runs::Asked;
 use super::{AppendId, Conclusion, Engine, EngineEffect, Outgoing, Refusal, StreamPart};
 
 /// An append on its way to the store.
@@ -51,6 +54,7 @@ impl Engine {
         let append = AppendId(self.next_append);
         let key = format!("{run}/{durable}");
         self.runs.get_mut(&run).expect("it is there").in_flight = Some(append);
+        self.line_up(run);
         self.effects.push(EngineEffect::Append { append, key: key.clone(), parts: parts.clone() });
         self.in_flight.insert(append, InFlight { key, parts, asked, tries: 1 });
     }
@@ -85,6 +89,9 @@ impl Engine {
         for part in flight.parts {
             match part.outgoing {
                 Outgoing::Run(run, groups) => {
+                    if admits(&groups) {
+                        self.admission_over(run);
+                    }
                     if let Some(slot) = self.runs.get_mut(&run) {
                         slot.in_flight = None;
                     }
@@ -114,17 +121,12 @@ impl Engine {
     /// as it is recorded; attempts are chosen afresh by admission.
     fn conflicted(&mut self, append: AppendId, stream: &StreamName) {
         let Some(flight) = self.in_flight.remove(&append) else { return };
-        for part in &flight.parts {
-            if let Outgoing::Take { group, .. } = &part.outgoing {
-                self.group_stale(group);
-            }
-        }
+        self.takes_failed(&flight.parts);
         for run in runs_of(&flight.parts) {
             let Some(slot) = self.runs.get_mut(&run) else { continue };
             slot.in_flight = None;
             let again = flight.asked.iter().cloned().chain(slot.asked.drain(..));
-            let again =
-                again.filter(|asked| !matches!(asked.command.ask, Ask::Plan(_) | Ask::Admit));
+            let again = again.filter(|asked| !is_own(&asked.command.ask));
             let waiting: Vec<Asked> = again.chain(slot.inbox.drain(..)).collect();
             slot.inbox = waiting.into();
             slot.open.clear();
@@ -136,13 +138,8 @@ impl Engine {
         let slot = self.runs.get_mut(&run).expect("the caller has it");
         if slot.durable == 0 && *stream == Self::stream(run) {
             // A new run's stream exists already: the submission was made before.
-            let waiting: Vec<Asked> = slot.inbox.drain(..).collect();
-            self.forget(run);
-            for asked in waiting {
-                let exists = dagbook_events::run::Rejection::Exists(run);
-                self.reply(asked.request, Err(exists.into()));
-            }
-            return;
+            let exists = dagbook_events::run::Rejection::Exists(run);
+            return self.abandon(run, &exists.into());
         }
         slot.loading = true;
         self.touched.remove(&run);
@@ -152,30 +149,97 @@ impl Engine {
     /// The store can never take it: whoever asked hears it, and the run goes on without.
     fn impossible(&mut self, append: AppendId, reason: &str) {
         let Some(flight) = self.in_flight.remove(&append) else { return };
-        for asked in &flight.asked {
-            self.reply(asked.request, Err(Refusal::Unrecordable(reason.to_string())));
-        }
+        self.takes_failed(&flight.parts);
+        let refusal = Refusal::Unrecordable(reason.to_string());
         for run in runs_of(&flight.parts) {
+            let asked: Vec<Asked> =
+                flight.asked.iter().filter(|a| !is_own(&a.command.ask)).cloned().collect();
             let Some(slot) = self.runs.get_mut(&run) else { continue };
             slot.in_flight = None;
-            if slot.durable == 0 {
-                self.forget(run);
+            if slot.durable == 0 && asked.len() == 1 {
+                for asked in asked {
+                    self.reply(asked.request, Err(refusal.clone()));
+                }
+                self.abandon(run, &refusal);
                 continue;
+            }
+            let again = self.without_the_guilty(run, asked, &refusal);
+            let slot = self.runs.get_mut(&run).expect("it was found above");
+            for asked in again.into_iter().rev() {
+                slot.inbox.push_front(asked);
             }
             slot.loading = true;
             self.effects.push(EngineEffect::Load(run));
         }
     }
 
+    /// Which commands of a refused append are tried again. Of several nobody knows which one the
+    /// store cannot take: each then goes alone. Alone, it is refused, but for the end of an
+    /// attempt: that happened, and is recorded without what the attempt left.
+    fn without_the_guilty(
+        &mut self,
+        run: RunId,
+        mut asked: Vec<Asked>,
+        refusal: &Refusal,
+    ) -> Vec<Asked> {
+        if asked.len() > 1 {
+            if let Some(slot) = self.runs.get_mut(&run) {
+                slot.one_by_one = asked.len();
+            }
+            return asked;
+        }
+        let Some(mut alone) = asked.pop() else { return Vec::new() };
+        if let Ask::Observe(report) = &mut alone.command.ask
+            && let ReportBody::Exited(exit) = &mut report.body
+            && !(exit.outputs.is_empty() && exit.artifacts.is_empty())
+        {
+            exit.outputs.clear();
+            exit.artifacts.clear();
+            exit.output_error = Some(refusal.to_string());
+            return vec![alone];
+        }
+        self.reply(alone.request, Err(refusal.clone()));
+        Vec::new()
+    }
+
+    /// Forgets a run that was never recorded, and tells those that wait why.
+    fn abandon(&mut self, run: RunId, why: &Refusal) {
+        let waiting = self.runs.get_mut(&run).map(|slot| std::mem::take(&mut slot.inbox));
+        self.forget(run);
+        for asked in waiting.unwrap_or_default() {
+            self.reply(asked.request, Err(why.clone()));
+        }
+    }
+
+    /// What the append should have taken in groups is not taken.
+    fn takes_failed(&mut self, parts: &[StreamPart]) {
+        for part in parts {
+            if let Outgoing::Run(run, groups) = &part.outgoing
+                && admits(groups)
+            {
+                self.admission_over(*run);
+            }
+            if let Outgoing::Take { group, .. } = &part.outgoing {
+                self.group_stale(group);
+            }
+        }
+    }
+
     /// Keeps the pools' counts in step with a run's.
-    pub(super) fn count(&mut self, run: RunId, before: &[u32]) {
+    pub(super) fn count(&mut self, run: RunId, before: &[Held]) {
         let Some(slot) = self.runs.get(&run) else { return };
-        let after = active(&slot.state);
-        if after != before {
+        let after = held(slot);
+        let kept = self.has_planted(Planted::SlotKept) && slot.state.cancel.is_some();
+        if after != before && !kept {
             let pools = slot.state.pools.clone();
             self.recount(&pools, before, &after);
         }
     }
+}
+
+/// Whether the engine itself asked, on what it knew then: it asks again when it knows better.
+fn is_own(ask: &Ask) -> bool {
+    matches!(ask, Ask::Plan(_) | Ask::Admit | Ask::Refuse)
 }
 
 /// Whether the run's place in its group ends with these facts.

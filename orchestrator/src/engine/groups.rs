@@ -28,8 +28,8 @@ struct Group {
     holders: Vec<RunId>,
     /// Runs here that wait for a place, oldest first.
     queue: BTreeSet<(u64, RunId)>,
-    /// An append that takes a place is on its way.
-    taking: bool,
+    /// The run whose append, on its way, takes a place.
+    taking: Option<RunId>,
 }
 
 impl Engine {
@@ -39,9 +39,11 @@ impl Engine {
         let Some(name) = group_of(&slot.state).map(str::to_string) else { return };
         let order = slot.order;
         let group = self.groups.known.entry(name.clone()).or_default();
-        let first = group.version.is_none() && group.queue.is_empty();
+        let first = group.queue.is_empty();
         group.queue.insert((order, run));
         if first {
+            // Whatever was known is old: others take and give places too.
+            group.version = None;
             self.effects.push(EngineEffect::LoadGroup(name));
         } else {
             self.fill(&name, at);
@@ -67,16 +69,17 @@ impl Engine {
     pub(super) fn group_stale(&mut self, name: &str) {
         if let Some(group) = self.groups.known.get_mut(name) {
             group.version = None;
-            group.taking = false;
             self.effects.push(EngineEffect::LoadGroup(name.to_string()));
         }
     }
 
     pub(super) fn group_taken(&mut self, name: &str, run: RunId) {
         if let Some(group) = self.groups.known.get_mut(name) {
-            group.taking = false;
-            group.version = group.version.map(|v| v + 1);
-            group.holders.push(run);
+            // A reading that came in between has it already.
+            if !group.holders.contains(&run) {
+                group.version = group.version.map(|v| v + 1);
+                group.holders.push(run);
+            }
             group.queue.retain(|(_, waiting)| *waiting != run);
         }
     }
@@ -94,16 +97,31 @@ impl Engine {
         }
     }
 
-    pub(super) fn left_group(&mut self, run: RunId, _at: Timestamp) {
-        for group in self.groups.known.values_mut() {
-            group.queue.retain(|(_, waiting)| *waiting != run);
+    /// The run waits no longer: the next in the queue may have been behind it.
+    pub(super) fn left_group(&mut self, run: RunId, at: Timestamp) {
+        let name = self.runs.get(&run).and_then(|slot| group_of(&slot.state));
+        let Some(name) = name.map(str::to_string) else { return };
+        let Some(group) = self.groups.known.get_mut(&name) else { return };
+        group.queue.retain(|(_, waiting)| *waiting != run);
+        if group.queue.is_empty() && group.holders.is_empty() {
+            self.groups.known.remove(&name);
+        } else {
+            self.fill(&name, at);
+        }
+    }
+
+    /// The append with which the run took its place has come to something.
+    pub(super) fn admission_over(&mut self, run: RunId) {
+        let name = self.runs.get(&run).and_then(|slot| group_of(&slot.state));
+        if let Some(group) = name.and_then(|name| self.groups.known.get_mut(name)) {
+            group.taking = group.taking.filter(|taking| *taking != run);
         }
     }
 
     /// Gives the first that waits its place, or does what its file says of a full group.
     fn fill(&mut self, name: &str, at: Timestamp) {
         let Some(group) = self.groups.known.get(name) else { return };
-        if group.taking || group.version.is_none() {
+        if group.taking.is_some() || group.version.is_none() {
             return;
         }
         let Some((_, run)) = group.queue.first().copied() else { return };
@@ -122,7 +140,7 @@ impl Engine {
             }
         };
         if let Some(group) = self.groups.known.get_mut(name) {
-            group.taking = ask == Ask::Admit;
+            group.taking = (ask == Ask::Admit).then_some(run);
         }
         self.decide(run, Asked { request: None, command: RunCommand { at, ask } });
         self.line_up(run);
@@ -158,8 +176,8 @@ impl Engine {
         let stream = StreamName::concurrency(&group);
         let was_admitted = admits(facts);
         if ends(facts) {
-            let held = slot.holds_place || was_admitted;
-            return held.then_some(StreamPart {
+            // One that is admitted and over in the same append neither takes nor gives.
+            return slot.holds_place.then_some(StreamPart {
                 stream,
                 expected: Expected::Any,
                 outgoing: Outgoing::Give { group, run, at },

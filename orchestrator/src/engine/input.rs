@@ -91,6 +91,8 @@ pub enum Input {
         /// Which append.
         append: AppendId,
     },
+    /// Every run that holds places was adopted: see `Engine::recovering`.
+    Recovered,
 }
 
 impl Input {
@@ -104,7 +106,7 @@ impl Input {
             | Self::Adopt { at, .. }
             | Self::Group { at, .. } => *at,
             Self::Command { command, .. } => command.at,
-            Self::Pool { .. } | Self::RetryAppend { .. } => Timestamp(i64::MIN),
+            Self::Pool { .. } | Self::RetryAppend { .. } | Self::Recovered => Timestamp(i64::MIN),
         }
     }
 }

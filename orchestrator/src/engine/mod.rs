@@ -9,6 +9,7 @@ mod admission;
 mod append;
 mod groups;
 mod input;
+mod planted;
 mod runs;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub use admission::Pool;
 pub use input::{
     AppendId, Conclusion, EngineEffect, Input, Outgoing, Refusal, RequestId, StreamPart,
 };
+#[doc(hidden)]
+pub use planted::Planted;
 use runs::RunSlot;
 
 /// Decides for every run that this process owns.
@@ -37,12 +40,22 @@ pub struct Engine {
     touched: std::collections::BTreeSet<RunId>,
     /// What the current input leads to.
     effects: Vec<EngineEffect>,
+    /// Not every run that holds places is here yet: nothing may be admitted.
+    recovering: bool,
+    planted: Option<Planted>,
 }
 
 impl Engine {
     /// An engine without runs.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An engine that takes runs over from the record: it admits nothing until
+    /// [`Input::Recovered`] says that all are there, for those that come last may hold the
+    /// places that the first would take.
+    pub fn recovering() -> Self {
+        Self { recovering: true, ..Self::default() }
     }
 
     /// Takes one input and says what the world should now be asked.
@@ -60,6 +73,7 @@ impl Engine {
                 self.group_loaded(&group, holders, version, at);
             }
             Input::RetryAppend { append } => self.retry_append(append),
+            Input::Recovered => self.recovering = false,
         }
         self.flush();
         std::mem::take(&mut self.effects)

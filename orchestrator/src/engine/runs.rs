@@ -2,15 +2,17 @@
 
 use std::collections::VecDeque;
 
-use dagbook_events::effect::Effect;
+use dagbook_events::effect::{Effect, Timer};
 use dagbook_events::ids::RunId;
 use dagbook_events::run::{
     self, Ask, Phase, Rejection, RunCommand, RunEvent, RunFact, RunState, fold, handle, react,
+    timer_due,
 };
 use dagbook_events::step::ReportBody;
 use dagbook_events::time::Timestamp;
 
-use super::admission::Standing;
+use super::admission::{held, note_ends};
+use super::planted::Planted;
 use super::{AppendId, Engine, EngineEffect, Refusal, RequestId};
 
 /// A command and who waits for its answer.
@@ -41,8 +43,12 @@ pub(super) struct RunSlot {
     pub(super) loading: bool,
     /// It took a place in its concurrency group, as the store confirmed.
     pub(super) holds_place: bool,
-    /// Where it stands in admission's queue.
-    pub(super) standing: Option<Standing>,
+    /// So many of those that wait go to the store one by one.
+    pub(super) one_by_one: usize,
+    /// For each pool, attempts whose end is decided and not recorded yet.
+    pub(super) ending: Vec<u32>,
+    /// For each pool, whether it stands in admission's queue.
+    pub(super) waits: Vec<bool>,
 }
 
 impl RunSlot {
@@ -57,7 +63,9 @@ impl RunSlot {
             in_flight: None,
             loading: false,
             holds_place: false,
-            standing: None,
+            one_by_one: 0,
+            ending: Vec::new(),
+            waits: Vec::new(),
         }
     }
 
@@ -89,19 +97,33 @@ impl Engine {
     pub(super) fn work(&mut self, run: RunId) {
         while let Some(slot) = self.runs.get_mut(&run)
             && !slot.is_busy()
+            && (slot.one_by_one == 0 || slot.open.is_empty())
             && let Some(asked) = slot.inbox.pop_front()
         {
+            slot.one_by_one = slot.one_by_one.saturating_sub(1);
             self.decide(run, asked);
         }
         self.line_up(run);
     }
 
     /// Decides one command and keeps its facts for the next append.
-    pub(super) fn decide(&mut self, run: RunId, asked: Asked) {
-        let Some(slot) = self.runs.get_mut(&run) else { return };
-        let before = active(&slot.state);
-        match handle(&mut slot.state, &asked.command) {
+    /// Says whether it was accepted.
+    pub(super) fn decide(&mut self, run: RunId, mut asked: Asked) -> bool {
+        if self.has_planted(Planted::LateReportApplied) {
+            self.mistake(run, &mut asked);
+        }
+        let early = self.has_planted(Planted::EffectsEarly);
+        let Some(slot) = self.runs.get_mut(&run) else { return false };
+        let before = held(slot);
+        let decided = handle(&mut slot.state, &asked.command);
+        let accepted = decided.is_ok();
+        match decided {
             Ok(facts) => {
+                if early {
+                    let effects = facts.iter().flat_map(|fact| react(&slot.state, fact));
+                    self.effects.extend(effects.map(EngineEffect::World));
+                }
+                note_ends(&slot.state, &facts, &mut slot.ending);
                 slot.open.push(facts);
                 slot.asked.push(asked);
                 self.touched.insert(run);
@@ -109,23 +131,44 @@ impl Engine {
             Err(rejection) => self.refused(run, &asked, rejection),
         }
         self.count(run, &before);
+        accepted
+    }
+
+    /// The planted bug: a report is taken for one of the step's current attempt.
+    fn mistake(&self, run: RunId, asked: &mut Asked) {
+        if let Ask::Observe(report) = &mut asked.command.ask
+            && let Some(slot) = self.runs.get(&run)
+            && let Some(unit) = slot.state.find(&report.step).map(|at| slot.state.unit(at))
+            && let Some((attempt, _)) = unit.attempt()
+        {
+            (report.attempt, report.epoch) = (attempt, unit.epoch);
+        }
     }
 
     fn refused(&mut self, run: RunId, asked: &Asked, rejection: Rejection) {
-        // An executor that repeats an end did not hear that it may forget the attempt.
-        if let Ask::Observe(report) = &asked.command.ask
-            && matches!(report.body, ReportBody::Exited(_))
-        {
-            let slot = &self.runs[&run];
-            if let Some(unit) = slot.state.find(&report.step)
-                && !slot.is_busy()
-                && !slot.state.live.contains_key(&report.attempt)
-            {
-                let pool = usize::from(slot.state.step(unit.step).pool);
-                let executor = slot.state.pools[pool].clone();
-                let attempt = report.attempt;
-                self.effects.push(EngineEffect::World(Effect::Release { executor, attempt }));
+        let slot = &self.runs[&run];
+        match &asked.command.ask {
+            // An executor that repeats an end did not hear that it may forget the attempt.
+            Ask::Observe(report) if matches!(report.body, ReportBody::Exited(_)) => {
+                // What is decided and not yet recorded may be that very end.
+                if let Some(unit) = slot.state.find(&report.step)
+                    && slot.open.is_empty()
+                    && !slot.state.live.contains_key(&report.attempt)
+                {
+                    let pool = usize::from(slot.state.step(unit.step).pool);
+                    let executor = slot.state.pools[pool].clone();
+                    let attempt = report.attempt;
+                    self.effects.push(EngineEffect::World(Effect::Release { executor, attempt }));
+                }
             }
+            // The clock stepped back after the timer was set.
+            Ask::Timer(kind) => {
+                let due = timer_due(&slot.state, kind).filter(|due| *due > asked.command.at);
+                let timer = Timer { run, kind: kind.clone() };
+                let again = due.map(|at| EngineEffect::World(Effect::SetTimer { timer, at }));
+                self.effects.extend(again);
+            }
+            _ => {}
         }
         self.reply(asked.request, Err(rejection.into()));
         let slot = &self.runs[&run];
@@ -143,11 +186,13 @@ impl Engine {
     /// Facts are durable: now the world may hear of them.
     pub(super) fn durable(&mut self, run: RunId, groups: Vec<Vec<RunFact>>, at: Timestamp) {
         let Some(slot) = self.runs.get_mut(&run) else { return };
+        let before = held(slot);
+        slot.ending.clear();
         let mut effects = Vec::new();
         let facts: Vec<RunFact> = groups.into_iter().flatten().collect();
         slot.durable += facts.len() as u64;
-        for fact in &facts {
-            effects.extend(react(&slot.state, fact));
+        if self.planted != Some(Planted::EffectsEarly) {
+            effects.extend(facts.iter().flat_map(|fact| react(&slot.state, fact)));
         }
         let finished = slot.state.is_finished();
         let queued = slot.state.phase == Phase::Queued;
@@ -155,6 +200,7 @@ impl Engine {
             slot.holds_place = true;
         }
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
+        self.count(run, &before);
         let left = facts.iter().any(|fact| matches!(fact.event, RunEvent::Finished(_)));
         self.effects.push(EngineEffect::Recorded { run, facts });
         if queued {
@@ -172,11 +218,8 @@ impl Engine {
     /// Nothing more will be decided for the run.
     pub(super) fn forget(&mut self, run: RunId) {
         if let Some(slot) = self.runs.remove(&run) {
-            if let Some(standing) = slot.standing {
-                self.waiting.leave(standing);
-            }
-            let none = vec![];
-            self.recount(&slot.state.pools.clone(), &active(&slot.state), &none);
+            self.stand_down(run, &slot);
+            self.recount(&slot.state.pools, &held(&slot), &[]);
         }
         self.touched.remove(&run);
     }
@@ -209,7 +252,8 @@ impl Engine {
         if !slot.loading {
             return;
         }
-        let before = active(&slot.state);
+        let before = held(slot);
+        slot.ending.clear();
         let known = usize::try_from(slot.durable).unwrap_or(usize::MAX).min(facts.len());
         slot.loading = false;
         slot.state = fold(&facts);
@@ -221,7 +265,9 @@ impl Engine {
         }
         let recorded = facts[known..].to_vec();
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
-        self.effects.push(EngineEffect::Recorded { run, facts: recorded });
+        if !recorded.is_empty() {
+            self.effects.push(EngineEffect::Recorded { run, facts: recorded });
+        }
         self.count(run, &before);
         if self.runs.get(&run).is_some_and(|slot| slot.state.phase == Phase::Queued) {
             self.seek_place(run, at);
@@ -245,7 +291,7 @@ impl Engine {
             return self.effects.push(EngineEffect::Load(run));
         }
         let fresh = &facts[usize::try_from(slot.durable - from).unwrap_or(0)..];
-        let before = active(&slot.state);
+        let before = held(slot);
         for fact in fresh {
             let state = std::mem::replace(&mut slot.state, RunState::unborn());
             slot.state = run::evolve(state, fact);
@@ -258,9 +304,4 @@ impl Engine {
 
 fn took_place(facts: &[RunFact]) -> bool {
     facts.iter().any(|fact| matches!(fact.event, RunEvent::Admitted(_)))
-}
-
-/// Attempts of a run by pool.
-pub(super) fn active(state: &RunState) -> Vec<u32> {
-    state.active.clone()
 }

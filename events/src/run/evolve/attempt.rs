@@ -18,7 +18,16 @@ pub(super) fn planned(state: &mut RunState, event: &AttemptPlanned, at: Timestam
     state.active[pool] += 1;
     state.live.insert(event.attempt, unit);
     due::begin(state, unit, UnitStatus::Active(event.attempt, AttemptState::Planned), at);
-    state.unit_mut(unit).epoch = event.epoch;
+    let unit = state.unit_mut(unit);
+    unit.epoch = event.epoch;
+    unit.attempt_since = at;
+}
+
+/// From here on the attempt's own time counts, not that of its start.
+pub(super) fn running(state: &mut RunState, attempt: AttemptId, at: Timestamp) {
+    if let Some(unit) = state.live.get(&attempt).copied() {
+        state.unit_mut(unit).attempt_since = at;
+    }
 }
 
 pub(super) fn observed(state: &mut RunState, attempt: AttemptId, observation: Observation) {

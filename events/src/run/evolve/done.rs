@@ -71,12 +71,10 @@ pub(super) fn unit_done(
         fan.next = fan.next.max(child + 1);
     }
     fan.count(status);
-    if status == UnitStatus::Failed
-        && planned.fail_fast
-        && !fan.stopping
-        && fan.out_of_reach(planned.min_success)
-    {
+    let fatal = status == UnitStatus::Failed && planned.fail_fast && !fan.stopping;
+    if fatal && fan.out_of_reach(planned.min_success) {
         fan.stop(now);
+        fan.stopped_by = at.child;
     }
     conclude(state, at.step, planned.min_success, now);
 }
@@ -116,10 +114,11 @@ fn step_done(state: &mut RunState, step: StepIndex, now: Timestamp) {
 }
 
 /// The main part is over.
-fn finalize(state: &mut RunState, now: Timestamp) {
+pub(super) fn finalize(state: &mut RunState, now: Timestamp) {
     if state.open_finally == 0 {
         return;
     }
+    state.main_result = Some(state.main_status());
     state.phase = Phase::Finalizing;
     let plan = state.plan.clone();
     for (planned, index) in plan.steps.iter().zip(0u32..) {
@@ -171,18 +170,15 @@ impl FanOutState {
         }
     }
 
-    /// No more children start; those that have not are cancelled.
+    /// No more children start; those with nothing outside that has to stop are cancelled.
     pub(super) fn stop(&mut self, now: Timestamp) {
         self.stopping = true;
         self.again.clear();
         self.next = u32::try_from(self.children.len()).expect("fan-outs are bounded");
         let mut stopped = 0;
         for child in &mut self.children {
-            let idle = matches!(
-                child.status,
-                UnitStatus::Waiting | UnitStatus::Due | UnitStatus::Backoff(_)
-            );
-            if idle {
+            if child.status.is_idle() {
+                self.busy -= u32::from(matches!(child.status, UnitStatus::Held(_)));
                 child.status = UnitStatus::Canceled;
                 child.span.1 = now;
                 stopped += 1;

@@ -7,8 +7,7 @@ use crate::time::Timestamp;
 
 /// The step's needs are done: it is due, or `settle` has something to find out first.
 pub(super) fn ready(state: &mut RunState, step: StepIndex, at: Timestamp) {
-    let cancelled =
-        state.cancel.is_some() && state.planned(step).section == crate::dag::Section::Main;
+    let cancelled = state.cancels(state.planned(step).section);
     let plain = is_plain(state, step);
     let StepBody::Single(unit) = &mut state.steps[step.0 as usize].body else { return };
     if cancelled || unit.status != UnitStatus::Waiting {
@@ -87,15 +86,14 @@ pub(super) fn hold(state: &mut RunState, key: &StepKey, kind: HoldKind, at: Time
 }
 
 /// The unit may start (again).
-pub(super) fn release(state: &mut RunState, at: UnitRef) {
-    let entry = &mut state.steps[at.step.0 as usize];
-    match (&mut entry.body, at.child) {
-        (StepBody::Single(unit), _) => unit.status = UnitStatus::Due,
-        (StepBody::FanOut(fan), Some(child)) => {
-            fan.children[child as usize].status = UnitStatus::Due;
-            fan.again.insert(child);
-        }
-        (StepBody::FanOut(_), None) => {}
+pub(super) fn release(state: &mut RunState, at: UnitRef, now: Timestamp) {
+    let unit = state.unit_mut(at);
+    unit.status = UnitStatus::Due;
+    unit.since = now;
+    if let (StepBody::FanOut(fan), Some(child)) =
+        (&mut state.steps[at.step.0 as usize].body, at.child)
+    {
+        fan.again.insert(child);
     }
     refresh(state, at.step);
 }
@@ -108,14 +106,14 @@ pub(super) fn unbusy(state: &mut RunState, at: UnitRef) {
 }
 
 /// Nothing to take over: an attempt is needed.
-pub(super) fn cache_missed(state: &mut RunState, key: &StepKey) {
+pub(super) fn cache_missed(state: &mut RunState, key: &StepKey, now: Timestamp) {
     let Some(at) = state.find(key) else { return };
     match state.unit(at).status {
         UnitStatus::Held(HoldKind::Cache) => {}
-        UnitStatus::Due => begin(state, at, UnitStatus::Held(HoldKind::Cache), Timestamp(0)),
+        UnitStatus::Due => begin(state, at, UnitStatus::Held(HoldKind::Cache), now),
         _ => return,
     }
     state.unit_mut(at).cache_checked = true;
     unbusy(state, at);
-    release(state, at);
+    release(state, at, now);
 }

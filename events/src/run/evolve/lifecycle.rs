@@ -75,6 +75,9 @@ pub(super) fn begin(state: &mut RunState, at: Timestamp) {
         return;
     }
     state.phase = Phase::Running;
+    if state.open_main == 0 {
+        done::finalize(state, at);
+    }
     for index in 0..u32::try_from(state.steps.len()).expect("steps are bounded") {
         if state.steps[index as usize].waiting_on == 0 {
             due::ready(state, StepIndex(index), at);
@@ -90,6 +93,7 @@ pub(super) fn resumed(state: &mut RunState) {
 /// The `finally` part is spared unless it has begun already or force is used.
 pub(super) fn cancel(state: &mut RunState, event: &CancelRequested, at: Timestamp) {
     let all = event.force || matches!(state.phase, Phase::Finalizing | Phase::Queued);
+    state.cancel_all |= all;
     match &mut state.cancel {
         Some(earlier) => earlier.force |= event.force,
         None => state.cancel = Some(event.clone()),
@@ -111,7 +115,7 @@ pub(super) fn cancel(state: &mut RunState, event: &CancelRequested, at: Timestam
 fn cancel_step(state: &mut RunState, step: StepIndex, at: Timestamp) {
     match &mut state.steps[step.0 as usize].body {
         StepBody::Single(unit) => {
-            if is_idle(unit.status) {
+            if unit.status.is_idle() {
                 let unit = UnitRef { step, child: None };
                 done::unit_done(state, unit, UnitStatus::Canceled, None, at);
             }
@@ -121,27 +125,9 @@ fn cancel_step(state: &mut RunState, step: StepIndex, at: Timestamp) {
                 return;
             }
             fan.stop(at);
-            let held: Vec<u32> = (0u32..)
-                .zip(&fan.children)
-                .filter(|(_, child)| is_idle(child.status))
-                .map(|(index, _)| index)
-                .collect();
-            for child in held {
-                let unit = UnitRef { step, child: Some(child) };
-                done::unit_done(state, unit, UnitStatus::Canceled, None, at);
-            }
             let min_success = state.planned(step).min_success;
             done::conclude(state, step, min_success, at);
         }
-    }
-}
-
-/// Whether nothing outside has to stop before the unit can be called cancelled.
-fn is_idle(status: UnitStatus) -> bool {
-    match status {
-        UnitStatus::Waiting | UnitStatus::Due | UnitStatus::Backoff(_) => true,
-        UnitStatus::Held(kind) => !matches!(kind, HoldKind::Child(_)),
-        _ => false,
     }
 }
 
@@ -187,14 +173,20 @@ pub(super) fn child_finished(state: &mut RunState, event: &ChildFinished, at: Ti
     if state.unit(unit).status != UnitStatus::Held(HoldKind::Child(event.run)) {
         return;
     }
+    let exhausted = state.unit(unit).exhausted;
+    let stopped = state.cancels(state.planned(unit.step).section)
+        || matches!(&state.step(unit.step).body, StepBody::FanOut(fan) if fan.stopping);
     let status = match event.status {
         RunStatus::Succeeded => UnitStatus::Succeeded,
-        RunStatus::Canceled if state.cancel.is_some() => UnitStatus::Canceled,
+        RunStatus::Canceled if stopped && !exhausted => UnitStatus::Canceled,
         RunStatus::Failed | RunStatus::Canceled | RunStatus::Rejected => UnitStatus::Failed,
     };
     let result = UnitResult {
         outputs: Arc::new(event.outputs.clone()),
-        reason: event.reason.clone(),
+        reason: match exhausted && event.status == RunStatus::Canceled {
+            true => EXHAUSTED.to_string(),
+            false => event.reason.clone(),
+        },
         ..UnitResult::default()
     };
     done::unit_done(state, unit, status, Some(result), at);
@@ -206,10 +198,12 @@ pub(super) fn expanded(state: &mut RunState, event: &StepExpanded, at: Timestamp
     if planned.fan_out == FanOut::None {
         return;
     }
+    let reusing = reuses(state, event);
     let staged = match &planned.action {
-        Action::Task(task) => task.cache.is_some() || reuses(state, event),
+        Action::Task(task) => task.cache.is_some() || reusing,
         _ => true,
     };
+    let by_label = by_label(&planned.fan_out);
     let min_success = planned.min_success;
     let child = Unit::new(UnitStatus::Due, at);
     state.steps[step.0 as usize].body = StepBody::FanOut(Box::new(FanOutState {
@@ -222,12 +216,22 @@ pub(super) fn expanded(state: &mut RunState, event: &StepExpanded, at: Timestamp
         succeeded: 0,
         failed: 0,
         stopping: false,
+        stopped_by: None,
         staged,
+        reusing,
+        by_label,
         result: None,
         gathered: None,
         since: at,
     }));
     done::conclude(state, step, min_success, at);
+}
+
+fn by_label(fan_out: &FanOut) -> Arc<[u32]> {
+    let FanOut::Matrix(cells) = fan_out else { return Arc::from([]) };
+    let mut order: Vec<u32> = (0u32..).zip(cells).map(|(child, _)| child).collect();
+    order.sort_by_key(|child| &cells[*child as usize].0);
+    Arc::from(order)
 }
 
 /// Whether children of the step take over results, which they only may when the list of
@@ -242,7 +246,7 @@ pub(super) fn timer(state: &mut RunState, timer: &TimerKind, at: Timestamp) {
             if let Some(unit) = state.find(key)
                 && matches!(state.unit(unit).status, UnitStatus::Backoff(_))
             {
-                due::release(state, unit);
+                due::release(state, unit, at);
             }
         }
         TimerKind::Sleep(key) => {
@@ -256,12 +260,18 @@ pub(super) fn timer(state: &mut RunState, timer: &TimerKind, at: Timestamp) {
     }
 }
 
+pub(in crate::run) const EXHAUSTED: &str =
+    "all attempts together took longer than `timeout.total` allows";
+
 fn total(state: &mut RunState, key: &StepKey, at: Timestamp) {
     let Some(unit) = state.find(key) else { return };
     state.unit_mut(unit).exhausted = true;
-    if !matches!(state.unit(unit).status, UnitStatus::Active(..)) {
-        let reason = "all attempts together took longer than `timeout.total` allows".to_string();
-        let result = UnitResult { reason, ..UnitResult::default() };
+    let stops = matches!(
+        state.unit(unit).status,
+        UnitStatus::Active(..) | UnitStatus::Held(HoldKind::Child(_))
+    );
+    if !stops {
+        let result = UnitResult { reason: EXHAUSTED.to_string(), ..UnitResult::default() };
         done::unit_done(state, unit, UnitStatus::Failed, Some(result), at);
     }
 }

@@ -3,6 +3,7 @@
 use crate::dag::{Backoff, Jitter, RetryClass, RetryPolicy};
 use crate::digest::Sha256Digest;
 use crate::run::event::Verdict;
+use crate::run::evolve::EXHAUSTED;
 use crate::run::state::{RunState, StepBody, Unit, UnitRef};
 use crate::step::{Fault, Outcome, StopCause, TimeoutKind};
 use crate::time::{Millis, Timestamp};
@@ -30,11 +31,12 @@ pub(super) fn verdict(
     let reason = problem.clone().unwrap_or_else(|| outcome.describe());
     let shutdown = matches!(outcome, Outcome::Canceled { by: StopCause::Shutdown, .. });
     if unit.exhausted {
-        return Verdict::Failed {
-            reason: "all attempts together took longer than `timeout.total` allows".to_string(),
-        };
+        return Verdict::Failed { reason: EXHAUSTED.to_string() };
     }
-    if matches!(outcome, Outcome::Canceled { .. }) && !shutdown {
+    // Killed for being overdue is a timeout of the attempt, not a cancel of the step.
+    let overdue =
+        matches!(outcome, Outcome::Canceled { by: StopCause::Timeout, .. }) && !stopping(state, at);
+    if matches!(outcome, Outcome::Canceled { .. }) && !shutdown && !overdue {
         return Verdict::Canceled;
     }
     if stopping(state, at) {
@@ -64,12 +66,7 @@ pub(super) fn verdict(
 /// Whether the unit is to stop anyway.
 fn stopping(state: &RunState, at: UnitRef) -> bool {
     let group = matches!(&state.step(at.step).body, StepBody::FanOut(fan) if fan.stopping);
-    let section = state.planned(at.step).section;
-    let run = state
-        .cancel
-        .as_ref()
-        .is_some_and(|cancel| cancel.force || section == crate::dag::Section::Main);
-    group || run
+    group || state.cancels(state.planned(at.step).section)
 }
 
 fn tries_left(policy: &RetryPolicy, unit: &Unit) -> bool {
@@ -82,9 +79,8 @@ fn counts(policy: &RetryPolicy, outcome: &Outcome, output_problem: bool) -> bool
         _ if output_problem => RetryClass::Failed,
         Outcome::Failed { .. } | Outcome::Signaled { .. } => RetryClass::Failed,
         Outcome::OomKilled => RetryClass::Oom,
-        Outcome::TimedOut { kind: TimeoutKind::Run | TimeoutKind::Heartbeat } => {
-            RetryClass::Timeout
-        }
+        Outcome::TimedOut { kind: TimeoutKind::Run | TimeoutKind::Heartbeat }
+        | Outcome::Canceled { by: StopCause::Timeout, .. } => RetryClass::Timeout,
         _ => return false,
     };
     let named =
