@@ -15,6 +15,7 @@ pub mod value;
 pub mod dag;
 pub mod effect;
 pub mod invariants;
+pub mod project;
 pub mod run;
 pub mod step;
 
@@ -26,7 +27,17 @@ pub mod tlog;
 pub mod ports;
 
 #[cfg(feature = "in-process")]
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "adapters read the clock, and their look-up tables are never walked"
+)]
 pub mod journal;
 
 #[cfg(feature = "conformance")]
+#[allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "it measures deadlines of real adapters"
+)]
 pub mod conformance;

@@ -130,32 +130,33 @@ async fn kept_artifacts_are_told_the_same_after_the_files_have_changed() {
 }
 
 #[tokio::test]
-async fn an_input_never_replaces_a_file_of_the_author() {
+async fn inputs_leave_the_author_s_folder_alone() {
     let (dir, world) = world();
     let executor = world.executor();
     let work = dir.path().join("project");
     fs::create_dir(&work).unwrap();
+    fs::write(work.join("model"), "the author's own").unwrap();
     let spec_for = async |content: &str, path: &str| {
         let sha256 = world.blobs.put(content.as_bytes()).await.unwrap();
         let bytes = content.len() as u64;
         let artifact = dagbook_events::step::ArtifactRef { sha256, bytes, manifest: false };
-        let mut spec = shell("cat model");
+        let mut spec = shell("cat \"$DAGBOOK_INPUTS/model\"");
         spec.workspace = Workspace::Folder { path: work.to_str().unwrap().to_string() };
         spec.inputs = vec![InputFile { path: path.to_string(), artifact }];
         spec
     };
-    for content in ["first", "second", "second"] {
+    for content in ["first", "second"] {
         let spec = spec_for(content, "model").await;
         run(executor.as_ref(), spec.clone()).await;
-        assert_eq!(log(executor.as_ref(), &spec).await, content, "ours may be replaced");
+        assert_eq!(log(executor.as_ref(), &spec).await, content);
     }
-    fs::write(work.join("model"), "the author's own").unwrap();
-    let refused = executor.start(spec_for("third", "model").await).await;
-    let Err(StartError::Invalid { kind: StartErrorKind::Config, message }) = refused else {
-        panic!("{refused:?}");
-    };
-    assert!(message.contains("another file is there"), "{message}");
     assert_eq!(fs::read(work.join("model")).unwrap(), b"the author's own");
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 1, "nothing was added");
+    let mut fresh = spec_for("third", "model").await;
+    fresh.workspace = Workspace::Empty;
+    fresh.program = Program::Command { argv: vec!["cat".into(), "model".into()] };
+    run(executor.as_ref(), fresh.clone()).await;
+    assert_eq!(log(executor.as_ref(), &fresh).await, "third", "a fresh folder has them");
     for path in ["../model", "/tmp/model", ""] {
         let refused = executor.start(spec_for("x", path).await).await;
         let outcome = refused.as_ref().err().and_then(StartError::outcome);

@@ -1,16 +1,12 @@
-//! Kept files put in place before a step starts.
-//!
-//! Every input lies below `$DAGBOOK_INPUTS` for sure. It also lies at its path below the
-//! working folder: in a fresh folder always; in the author's own folder where nothing is there,
-//! or where what is there came from us and was not changed since. A file of the author's is
-//! never replaced.
+//! Kept files put in place before a step starts: below `$DAGBOOK_INPUTS` always, and in the
+//! working folder where that is a fresh one. The author's own folder is left alone: two runs
+//! may need different content at one path, and nobody wants their sources littered.
 
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ports::{BlobError, Blobs};
 use dagbook_events::step::{InputFile, StartErrorKind, Workspace};
 
@@ -22,7 +18,6 @@ use crate::port::StartError;
 pub(crate) struct Fetched {
     path: PathBuf,
     bytes: Vec<u8>,
-    sha256: Sha256Digest,
     mode: u32,
 }
 
@@ -37,7 +32,7 @@ pub(crate) async fn fetch(
         let sha256 = input.artifact.sha256;
         let bytes = blobs.get(&sha256).await.map_err(|e| blob_problem(&input.path, &e))?;
         if !input.artifact.manifest {
-            fetched.push(Fetched { path, bytes, sha256, mode: 0o644 });
+            fetched.push(Fetched { path, bytes, mode: 0o644 });
             continue;
         }
         let entries: Vec<ManifestEntry> = serde_json::from_slice(&bytes)
@@ -47,66 +42,27 @@ pub(crate) async fn fetch(
                 blobs.get(&entry.sha256).await.map_err(|e| blob_problem(&entry.path, &e))?;
             let mode = u32::from_str_radix(&entry.mode, 8).unwrap_or(0o644) & 0o777;
             let path = path.join(relative(&entry.path).map_err(config)?);
-            fetched.push(Fetched { path, bytes, sha256: entry.sha256, mode });
+            fetched.push(Fetched { path, bytes, mode });
         }
     }
     Ok(fetched)
 }
 
-/// Puts them below `$DAGBOOK_INPUTS` (`inputs`) and below the working folder. `placed` is where
-/// it is remembered which files of the author's folder are ours.
+/// Puts them below `$DAGBOOK_INPUTS` (`inputs`), and below a fresh working folder.
 pub(crate) fn put(
     fetched: &[Fetched],
     inputs: &Path,
     workspace: &Workspace,
     work: &Path,
-    placed: &Path,
 ) -> Result<(), StartError> {
     for file in fetched {
         fs::create_dir_all(inputs).map_err(|e| config(format!("{}: {e}", inputs.display())))?;
-        let aside = make_parents(inputs, &file.path).map_err(config)?;
-        write_new(&aside, file)?;
-        let target = make_parents(work, &file.path).map_err(config)?;
-        match workspace {
-            Workspace::Empty => write_new(&target, file)?,
-            Workspace::Folder { .. } => put_into_folder(&target, file, placed)?,
+        write_new(&make_parents(inputs, &file.path).map_err(config)?, file)?;
+        if *workspace == Workspace::Empty {
+            write_new(&make_parents(work, &file.path).map_err(config)?, file)?;
         }
     }
     Ok(())
-}
-
-fn put_into_folder(target: &Path, file: &Fetched, placed: &Path) -> Result<(), StartError> {
-    let name = Sha256Digest::of(target.as_os_str().as_encoded_bytes()).to_hex();
-    let marker = placed.join(name);
-    match fs::symlink_metadata(target) {
-        Ok(found) if found.is_file() => {
-            let present = fs::read(target).map_err(|e| io_problem(target, &e))?;
-            let present = Sha256Digest::of(&present);
-            if present == file.sha256 {
-                return Ok(());
-            }
-            let ours = fs::read_to_string(&marker).is_ok_and(|text| text == present.to_hex());
-            if !ours {
-                return Err(in_the_way(target));
-            }
-        }
-        Ok(_) => return Err(in_the_way(target)),
-        Err(_) => {}
-    }
-    fs::create_dir_all(placed).map_err(|e| io_problem(placed, &e))?;
-    fs::write(&marker, file.sha256.to_hex()).map_err(|e| io_problem(&marker, &e))?;
-    // Another step may be reading the old one: it keeps what it has open.
-    let tmp = target.with_file_name(format!(".dagbook-{}", uuid::Uuid::now_v7().simple()));
-    write_new(&tmp, file)?;
-    fs::rename(&tmp, target).map_err(|e| io_problem(target, &e))
-}
-
-fn in_the_way(target: &Path) -> StartError {
-    config(format!(
-        "an input belongs at {}, but another file is there and would be lost; move it away, \
-         choose another path under `inputs`, or use `workspace: empty`",
-        target.display()
-    ))
 }
 
 fn write_new(path: &Path, file: &Fetched) -> Result<(), StartError> {

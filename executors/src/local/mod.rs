@@ -16,7 +16,6 @@
 //!   report.json            the exit as it was reported, where it cannot be derived again
 //!   output artifacts/ scratch/ work/ script secrets/      the step's own
 //! .prepare-<attempt id>-<pid>   one that is not complete yet
-//! placed/                  which files of the author's folder were put there by us
 //! ```
 //!
 //! Logs lie apart, `<logs>/<run>/<attempt>.log`, and stay.

@@ -121,8 +121,8 @@ pub(crate) fn prepare(
         allocated,
         allocated_boot_ms,
     };
-    let written = write_draft(&draft, &record, fetched, &config.root.join("placed"))
-        .and_then(|()| commit(&draft, &dir, &config.root));
+    let written =
+        write_draft(&draft, &record, fetched).and_then(|()| commit(&draft, &dir, &config.root));
     if written.is_err() {
         let _ = fs::remove_dir_all(draft.path());
     }
@@ -138,12 +138,7 @@ impl Prepared {
     }
 }
 
-fn write_draft(
-    draft: &AttemptDir,
-    record: &Record,
-    fetched: &Fetch,
-    placed: &Path,
-) -> Result<(), Refused> {
+fn write_draft(draft: &AttemptDir, record: &Record, fetched: &Fetch) -> Result<(), Refused> {
     let io = |error: io::Error| Refused::Error(io_problem(draft.path(), &error));
     let make = |path: PathBuf| fs::DirBuilder::new().mode(0o700).create(path);
     let spec = &record.spec;
@@ -172,7 +167,7 @@ fn write_draft(
         Workspace::Empty => draft.work(),
         Workspace::Folder { .. } => record.work.clone(),
     };
-    inputs::put(&fetched.inputs, &draft.inputs(), &spec.workspace, &work, placed)?;
+    inputs::put(&fetched.inputs, &draft.inputs(), &spec.workspace, &work)?;
     if let Some(parent) = record.log.parent() {
         fs::DirBuilder::new().mode(0o700).recursive(true).create(parent).map_err(io)?;
     }

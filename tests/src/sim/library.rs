@@ -242,6 +242,7 @@ fn action(rng: &mut Rng, section: Section, children: &[String]) -> Action {
 /// A task that runs something, with nothing else asked.
 pub fn task(executor: &str) -> TaskTemplate {
     TaskTemplate {
+        requires: Vec::new(),
         executor: executor.to_string(),
         program: ProgramTemplate::Script { interpreter: vec!["sh".into()], text: "true".into() },
         image: None,
@@ -254,7 +255,6 @@ pub fn task(executor: &str) -> TaskTemplate {
         empty_workspace: true,
         require: BTreeMap::new(),
         prefer: BTreeMap::new(),
-        requires: Vec::new(),
         cache: None,
     }
 }

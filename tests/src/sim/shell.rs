@@ -47,7 +47,7 @@ impl World {
                 self.later(after, Delivery::ForeignGive(run));
             }
             EngineEffect::Reply { request, result } => return self.replied(request, result),
-            EngineEffect::Recorded { run, facts } => return self.recorded(run, &facts),
+            EngineEffect::Recorded { run, facts, .. } => return self.recorded(run, &facts),
             EngineEffect::World(effect) => return self.world(effect),
         }
         Ok(())

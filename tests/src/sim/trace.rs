@@ -38,7 +38,7 @@ pub(super) fn effect(effect: &EngineEffect) -> String {
             let parts: Vec<String> = parts.iter().map(part).collect();
             format!("append {} {}", append.0, parts.join(" + "))
         }
-        EngineEffect::Recorded { run, facts } => {
+        EngineEffect::Recorded { run, facts, .. } => {
             format!("recorded {} {}", run.short(), facts.len())
         }
         EngineEffect::World(Effect::Start(spec)) => {

@@ -109,6 +109,26 @@ pub enum Damage {
     Unreadable(String),
 }
 
+impl Damage {
+    /// The word for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::NotCanonical(_) => "not_canonical",
+            Self::Envelope(_) => "envelope",
+            Self::Column { .. } => "column",
+            Self::Gap { .. } => "gap",
+            Self::ClockWentBack { .. } => "clock",
+            Self::Counter { .. } => "counter",
+            Self::Root { .. } => "root",
+            Self::Frontier(_) => "frontier",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Missing { .. } => "missing",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(position) = self.position {

@@ -2,6 +2,7 @@
 //! number of handles and processes.
 
 mod audit;
+mod health;
 mod open;
 mod read;
 mod write;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::health::{SqliteHealth, health};
 pub use self::open::OpenError;
 use self::read::Readers;
 use self::write::SqliteBackend;

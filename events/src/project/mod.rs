@@ -1,0 +1,16 @@
+//! Read models: what people and programs are shown of a run, as pure folds of its facts.
+//! Nothing decides from them.
+
+mod attempts;
+mod critical;
+mod rows;
+mod summary;
+mod timeline;
+mod why;
+
+pub use attempts::{AttemptEnd, AttemptView, RunView};
+pub use critical::{CriticalStep, critical_path};
+pub use rows::{Children, StepRow, step_rows};
+pub use summary::{RunSummary, run_status, run_summary};
+pub use timeline::{TimelineEntry, timeline};
+pub use why::{Explanation, Reason, Surroundings, why_run, why_step};
