@@ -311,3 +311,32 @@ fn a_run_admitted_and_over_in_one_append_neither_takes_nor_gives_a_place() {
     bench.step(Input::Group { group: "g".to_string(), holders: Vec::new(), version: 0, at });
     assert_eq!(bench.kinds(2), ["run.admitted", "attempt.planned"], "the group is not stuck");
 }
+
+#[test]
+fn what_another_process_appends_while_ours_goes_through_is_not_missed() {
+    let mut bench = Bench::new(Engine::new(), 4);
+    bench.submit(1, ONE);
+    bench.durable(1);
+    let spec = bench.started().pop().expect("an attempt");
+    bench.ask(1, ended(&spec, Outcome::Succeeded));
+    let ours = bench.append(1).expect("on its way").1.into_iter().flatten().count() as u64;
+    // The other process saw our append in the store, and cancelled on top of it.
+    let from = bench.store[&run(1)].len() as u64 + ours;
+    let cancel = Ask::Cancel { cause: StopCause::User, reason: "elsewhere".into(), force: false };
+    let mut state = dagbook_events::run::fold(&bench.store[&run(1)]);
+    for fact in bench.append(1).expect("on its way").1.iter().flatten() {
+        state = dagbook_events::run::evolve(state, fact);
+    }
+    let command = RunCommand { at: Timestamp(1_000), ask: cancel };
+    let facts = dagbook_events::run::decide(&state, &command).expect("accepted");
+    bench.step(Input::Foreign { run: run(1), from, facts: facts.clone(), at: Timestamp(1_000) });
+    bench.durable(1);
+    let load = |e: &EngineEffect| matches!(e, EngineEffect::Load(of) if *of == run(1));
+    assert!(bench.effects.iter().any(load), "the run is read again");
+    bench.store.get_mut(&run(1)).expect("the run").extend(facts);
+    let facts = bench.store[&run(1)].clone();
+    bench.step(Input::Loaded { run: run(1), facts, at: Timestamp(1_000) });
+    assert!(bench.engine.run(run(1)).expect("live").cancel.is_some(), "the cancel is known");
+    let stop = |e: &EngineEffect| matches!(e, EngineEffect::World(Effect::Stop(_)));
+    assert!(bench.effects.iter().any(stop), "and what runs is stopped");
+}

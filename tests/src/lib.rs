@@ -1,5 +1,6 @@
-//! Harness of the tests, the simulation, the fuzzer and the benchmarks of dagbook.
+//! What proves the rest: harnesses, the simulation, the fuzzer and the benchmarks of dagbook.
 
 pub mod executor_host;
 pub mod fuzz_dag;
+pub mod harness;
 pub mod sim;

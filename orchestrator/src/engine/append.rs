@@ -96,8 +96,10 @@ impl Engine {
                         slot.in_flight = None;
                     }
                     self.durable(run, groups, at);
-                    self.work(run);
-                    self.retire(run);
+                    if !self.catch_up(run) {
+                        self.work(run);
+                        self.retire(run);
+                    }
                 }
                 Outgoing::Take { group, run, .. } => self.group_taken(&group, run),
                 Outgoing::Give { group, run, .. } => self.group_given(&group, run, at),
@@ -125,13 +127,24 @@ impl Engine {
         for run in runs_of(&flight.parts) {
             let Some(slot) = self.runs.get_mut(&run) else { continue };
             slot.in_flight = None;
-            let again = flight.asked.iter().cloned().chain(slot.asked.drain(..));
-            let again = again.filter(|asked| !is_own(&asked.command.ask));
-            let waiting: Vec<Asked> = again.chain(slot.inbox.drain(..)).collect();
-            slot.inbox = waiting.into();
-            slot.open.clear();
+            slot.asked.splice(0..0, flight.asked.iter().cloned());
+            slot.decide_again();
             self.reload(run, stream);
         }
+    }
+
+    /// Another process appended while something of ours was on its way, and ours went through:
+    /// the run is read again, for what came between was not seen.
+    pub(super) fn catch_up(&mut self, run: RunId) -> bool {
+        let Some(slot) = self.runs.get_mut(&run) else { return false };
+        let behind = slot.seen > slot.durable && !slot.is_busy();
+        if behind {
+            slot.decide_again();
+            slot.loading = true;
+            self.touched.remove(&run);
+            self.effects.push(EngineEffect::Load(run));
+        }
+        behind
     }
 
     fn reload(&mut self, run: RunId, stream: &StreamName) {
@@ -238,7 +251,7 @@ impl Engine {
 }
 
 /// Whether the engine itself asked, on what it knew then: it asks again when it knows better.
-fn is_own(ask: &Ask) -> bool {
+pub(super) fn is_own(ask: &Ask) -> bool {
     matches!(ask, Ask::Plan(_) | Ask::Admit | Ask::Refuse)
 }
 

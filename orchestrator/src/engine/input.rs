@@ -167,6 +167,8 @@ pub enum EngineEffect {
     Recorded {
         /// The run.
         run: RunId,
+        /// Version of the first of the facts.
+        from: u64,
         /// The facts.
         facts: Vec<RunFact>,
     },

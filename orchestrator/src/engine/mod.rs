@@ -60,6 +60,19 @@ impl Engine {
 
     /// Takes one input and says what the world should now be asked.
     pub fn step(&mut self, input: Input) -> Vec<EngineEffect> {
+        self.steps([input])
+    }
+
+    /// Takes what arrived together: what it leads to for one run shares one append.
+    pub fn steps(&mut self, inputs: impl IntoIterator<Item = Input>) -> Vec<EngineEffect> {
+        for input in inputs {
+            self.take(input);
+        }
+        self.flush();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take(&mut self, input: Input) {
         self.now = self.now.max(input.at());
         match input {
             Input::Tick(_) => {}
@@ -75,8 +88,6 @@ impl Engine {
             Input::RetryAppend { append } => self.retry_append(append),
             Input::Recovered => self.recovering = false,
         }
-        self.flush();
-        std::mem::take(&mut self.effects)
     }
 
     /// The live state of a run that this engine owns.

@@ -41,6 +41,8 @@ pub(super) struct RunSlot {
     pub(super) in_flight: Option<AppendId>,
     /// It is being read again.
     pub(super) loading: bool,
+    /// Events that its stream is known to have, whoever appended them.
+    pub(super) seen: u64,
     /// It took a place in its concurrency group, as the store confirmed.
     pub(super) holds_place: bool,
     /// So many of those that wait go to the store one by one.
@@ -62,11 +64,21 @@ impl RunSlot {
             inbox: VecDeque::new(),
             in_flight: None,
             loading: false,
+            seen: 0,
             holds_place: false,
             one_by_one: 0,
             ending: Vec::new(),
             waits: Vec::new(),
         }
+    }
+
+    /// What was decided and not sent is void: the commands behind it wait to be decided again.
+    /// Attempts are chosen afresh by admission.
+    pub(super) fn decide_again(&mut self) {
+        let again = self.asked.drain(..).filter(|asked| !super::append::is_own(&asked.command.ask));
+        let waiting: Vec<Asked> = again.chain(self.inbox.drain(..)).collect();
+        self.inbox = waiting.into();
+        self.open.clear();
     }
 
     /// Whether something has to come back before the run can be decided on.
@@ -190,6 +202,7 @@ impl Engine {
         slot.ending.clear();
         let mut effects = Vec::new();
         let facts: Vec<RunFact> = groups.into_iter().flatten().collect();
+        let from = slot.durable;
         slot.durable += facts.len() as u64;
         if self.planted != Some(Planted::EffectsEarly) {
             effects.extend(facts.iter().flat_map(|fact| react(&slot.state, fact)));
@@ -202,7 +215,7 @@ impl Engine {
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
         self.count(run, &before);
         let left = facts.iter().any(|fact| matches!(fact.event, RunEvent::Finished(_)));
-        self.effects.push(EngineEffect::Recorded { run, facts });
+        self.effects.push(EngineEffect::Recorded { run, from, facts });
         if queued {
             self.seek_place(run, at);
         }
@@ -266,11 +279,15 @@ impl Engine {
         let recorded = facts[known..].to_vec();
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
         if !recorded.is_empty() {
-            self.effects.push(EngineEffect::Recorded { run, facts: recorded });
+            let from = known as u64;
+            self.effects.push(EngineEffect::Recorded { run, from, facts: recorded });
         }
         self.count(run, &before);
         if self.runs.get(&run).is_some_and(|slot| slot.state.phase == Phase::Queued) {
             self.seek_place(run, at);
+        }
+        if self.catch_up(run) {
+            return;
         }
         self.work(run);
         let Some(slot) = self.runs.get(&run) else { return };
@@ -282,12 +299,15 @@ impl Engine {
 
     pub(super) fn foreign(&mut self, run: RunId, from: u64, facts: &[RunFact], at: Timestamp) {
         let Some(slot) = self.runs.get_mut(&run) else { return };
-        // With an append on its way the store will report the conflict, and the run is read.
-        if slot.is_busy() || from + facts.len() as u64 <= slot.durable {
+        slot.seen = slot.seen.max(from + facts.len() as u64);
+        // What is on its way may conflict with it, or have come before it: see `catch_up`.
+        if slot.is_busy() || slot.seen <= slot.durable {
             return;
         }
         if !slot.open.is_empty() || from > slot.durable {
+            slot.decide_again();
             slot.loading = true;
+            self.touched.remove(&run);
             return self.effects.push(EngineEffect::Load(run));
         }
         let fresh = &facts[usize::try_from(slot.durable - from).unwrap_or(0)..];

@@ -1,0 +1,9 @@
+//! What stands behind the ports of the embedded installation, beside the journal's stores.
+
+mod cache_files;
+mod run_locks;
+mod secret_files;
+
+pub use cache_files::CacheFiles;
+pub use run_locks::RunLocks;
+pub use secret_files::{SecretFileError, SecretFiles};

@@ -1,0 +1,277 @@
+//! Between facts and the store: encoding with ids and actors, decoding with blobs and plans.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dagbook_events::codec::run::{Encoded, Planner, decode, encode};
+use dagbook_events::digest::Sha256Digest;
+use dagbook_events::envelope::Envelope;
+use dagbook_events::ids::{EventId, Position, RunId, StreamName, TenantId};
+use dagbook_events::ports::{
+    Actor, Blobs, Clock, EventStore, NewEvent, ReadError, Recorded, Rng, StreamAppend,
+};
+use dagbook_events::ports::{AppendError, BlobRef};
+use dagbook_events::run::{RunEvent, RunFact};
+use dagbook_events::time::Timestamp;
+use serde_json::json;
+
+use super::Deps;
+use crate::engine::{Outgoing, StreamPart};
+
+/// Events read at one time.
+const PAGE: usize = 2_000;
+
+/// Why a run cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The store says so.
+    #[error(transparent)]
+    Store(#[from] ReadError),
+    /// An event cannot be understood.
+    #[error("position {position}: {reason}")]
+    Event {
+        /// Where.
+        position: Position,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One event of a run as it is recorded.
+#[derive(Debug, Clone)]
+pub struct RecordedFact {
+    /// The leaf, parsed.
+    pub envelope: Envelope,
+    /// What it says.
+    pub fact: RunFact,
+}
+
+/// Reads and writes runs.
+#[derive(Clone)]
+pub struct Recorder {
+    store: Arc<dyn EventStore>,
+    blobs: Arc<dyn Blobs>,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+    tenant: TenantId,
+    person: Arc<Actor>,
+    system: Arc<Actor>,
+    executor: Arc<Actor>,
+    planner: Arc<Mutex<Planner>>,
+}
+
+impl Recorder {
+    /// A recorder over the ports.
+    pub fn new(deps: &Deps) -> Self {
+        let actor =
+            |kind: &str, id: &str| Arc::new(Actor { kind: kind.to_string(), id: id.to_string() });
+        Self {
+            store: deps.store.clone(),
+            blobs: deps.blobs.clone(),
+            clock: deps.clock.clone(),
+            rng: deps.rng.clone(),
+            tenant: deps.tenant.clone(),
+            person: Arc::new(deps.person.clone()),
+            system: actor("system", "engine"),
+            executor: actor("executor", "executor"),
+            planner: Arc::new(Mutex::new(Planner::default())),
+        }
+    }
+
+    /// The store behind it.
+    pub fn store(&self) -> &Arc<dyn EventStore> {
+        &self.store
+    }
+
+    /// Encodes an append's parts; blobs are kept before this returns.
+    pub async fn prepare(&self, parts: &[StreamPart]) -> Result<Vec<StreamAppend>, AppendError> {
+        let mut streams = Vec::with_capacity(parts.len());
+        for part in parts {
+            let events = match &part.outgoing {
+                Outgoing::Run(run, groups) => self.run_events(*run, groups).await?,
+                Outgoing::Take { group, run, at } => {
+                    vec![self.group_event("slot.taken", group, *run, *at)]
+                }
+                Outgoing::Give { group, run, at } => {
+                    vec![self.group_event("slot.given", group, *run, *at)]
+                }
+            };
+            streams.push(StreamAppend {
+                stream: part.stream.clone(),
+                expected: part.expected,
+                events,
+            });
+        }
+        Ok(streams)
+    }
+
+    async fn run_events(
+        &self,
+        run: RunId,
+        groups: &[Vec<RunFact>],
+    ) -> Result<Vec<NewEvent>, AppendError> {
+        let correlation: Arc<str> = Arc::from(run.to_string());
+        let trace: Arc<str> = Arc::from(run_trace(run));
+        let mut events = Vec::with_capacity(groups.iter().map(Vec::len).sum());
+        for group in groups {
+            let mut cause = None;
+            for fact in group {
+                let encoded =
+                    encode(&fact.event).map_err(|e| AppendError::Invalid(e.to_string()))?;
+                let id = self.event_id();
+                let blob = self.keep(&encoded).await?;
+                events.push(NewEvent {
+                    id,
+                    kind: Arc::from(encoded.kind),
+                    at: fact.at,
+                    actor: self.actor_of(&fact.event),
+                    causation: cause,
+                    correlation: Some(correlation.clone()),
+                    traceparent: Some(trace.clone()),
+                    data: encoded.data,
+                    blob,
+                });
+                cause = cause.or(Some(id));
+            }
+        }
+        Ok(events)
+    }
+
+    async fn keep(&self, encoded: &Encoded) -> Result<Option<BlobRef>, AppendError> {
+        let Some(bytes) = &encoded.blob else { return Ok(None) };
+        let h = Sha256Digest::of(bytes);
+        let unavailable =
+            |e: dagbook_events::ports::BlobError| AppendError::Unavailable(e.to_string());
+        if !self.blobs.has(&h).await.map_err(unavailable)? {
+            self.blobs.put(bytes).await.map_err(unavailable)?;
+        }
+        Ok(Some(BlobRef { h, mt: "application/json".to_string(), n: bytes.len() as u64 }))
+    }
+
+    fn group_event(&self, kind: &str, group: &str, run: RunId, at: Timestamp) -> NewEvent {
+        let data = json!({ "group": group, "run": run.to_string() });
+        NewEvent {
+            id: self.event_id(),
+            kind: Arc::from(kind),
+            at,
+            actor: self.system.clone(),
+            causation: None,
+            correlation: Some(Arc::from(run.to_string())),
+            traceparent: None,
+            data: data.to_string().into_bytes(),
+            blob: None,
+        }
+    }
+
+    fn actor_of(&self, event: &RunEvent) -> Arc<Actor> {
+        match event {
+            RunEvent::Submitted(e) if e.parent.is_some() => self.system.clone(),
+            RunEvent::Submitted(_)
+            | RunEvent::Paused(_)
+            | RunEvent::Resumed(_)
+            | RunEvent::CancelRequested(_)
+            | RunEvent::Signaled(_)
+            | RunEvent::ApprovalGiven(_) => self.person.clone(),
+            RunEvent::AttemptPending(_)
+            | RunEvent::AttemptStarted(_)
+            | RunEvent::AttemptStopping(_)
+            | RunEvent::AttemptExited(_)
+            | RunEvent::ReportStale(_) => self.executor.clone(),
+            _ => self.system.clone(),
+        }
+    }
+
+    fn event_id(&self) -> EventId {
+        crate::app::stamp::event_id(self.clock.as_ref(), self.rng.as_ref())
+    }
+
+    /// The whole history of a run, with envelopes.
+    pub async fn history(&self, run: RunId) -> Result<Vec<RecordedFact>, RecordError> {
+        self.stream(&StreamName::run(run), 0).await
+    }
+
+    /// The whole history of a run.
+    pub async fn facts(&self, run: RunId) -> Result<Vec<RunFact>, RecordError> {
+        Ok(self.history(run).await?.into_iter().map(|r| r.fact).collect())
+    }
+
+    /// Events of a run's stream from a version on.
+    pub async fn stream(
+        &self,
+        stream: &StreamName,
+        from: u64,
+    ) -> Result<Vec<RecordedFact>, RecordError> {
+        let mut facts = Vec::new();
+        loop {
+            let next = from + facts.len() as u64;
+            let page = self.store.read_stream(&self.tenant, stream, next, PAGE).await?;
+            let full = page.len() == PAGE;
+            for recorded in page {
+                facts.push(self.read(&recorded).await?);
+            }
+            if !full {
+                return Ok(facts);
+            }
+        }
+    }
+
+    /// Understands one recorded event of a run.
+    pub async fn read(&self, recorded: &Recorded) -> Result<RecordedFact, RecordError> {
+        let position = recorded.position;
+        let failed = |reason: String| RecordError::Event { position, reason };
+        let envelope = Envelope::parse(&recorded.leaf).map_err(|e| failed(e.to_string()))?;
+        let blob = match &envelope.blob {
+            None => None,
+            Some(blob) => Some(self.blobs.get(&blob.h).await.map_err(|e| failed(e.to_string()))?),
+        };
+        let data = serde_json::from_str(&envelope.data).map_err(|e| failed(e.to_string()))?;
+        let event = {
+            let mut planner = self.planner.lock().unwrap_or_else(PoisonError::into_inner);
+            decode(&envelope.kind, data, blob.as_deref(), &mut planner)
+        };
+        let event = event.map_err(|e| failed(e.to_string()))?;
+        let fact = RunFact { at: envelope.at, event };
+        Ok(RecordedFact { envelope, fact })
+    }
+
+    /// Makes the plan of a run that is about to be submitted.
+    pub fn plan(
+        &self,
+        submitted: &dagbook_events::run::event::Submitted,
+    ) -> Result<Arc<dagbook_events::dag::Plan>, dagbook_events::codec::run::CodecError> {
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner).plan(submitted)
+    }
+
+    /// Who holds a place in a concurrency group, oldest first, and the stream's version.
+    pub async fn group(&self, group: &str) -> Result<(Vec<RunId>, u64), RecordError> {
+        let stream = StreamName::concurrency(group);
+        let mut holders: Vec<RunId> = Vec::new();
+        let mut version = 0;
+        loop {
+            let page = self.store.read_stream(&self.tenant, &stream, version, PAGE).await?;
+            if page.is_empty() {
+                return Ok((holders, version));
+            }
+            for recorded in page {
+                version += 1;
+                let failed =
+                    |reason: String| RecordError::Event { position: recorded.position, reason };
+                let envelope =
+                    Envelope::parse(&recorded.leaf).map_err(|e| failed(e.to_string()))?;
+                let Some(run) = envelope.correlation.as_deref().and_then(|r| r.parse().ok()) else {
+                    return Err(failed("it names no run".to_string()));
+                };
+                match envelope.kind.as_str() {
+                    "slot.taken" if !holders.contains(&run) => holders.push(run),
+                    "slot.given" => holders.retain(|holder| *holder != run),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// The trace context of a run as a whole, derived from its id.
+fn run_trace(run: RunId) -> String {
+    let digest = Sha256Digest::of(run.0.as_bytes()).to_hex();
+    format!("00-{}-{}-01", &digest[..32], &digest[32..48])
+}
