@@ -3,6 +3,8 @@
 
 pub mod adapters;
 pub mod app;
+pub mod config;
+pub mod edge;
 pub mod engine;
 pub mod runtime;
 pub mod wiring;

@@ -1,0 +1,57 @@
+//! What cancel, pause, resume, approve, reject and signal have in common: the command is
+//! recorded; whoever drives the run acts on it; where nobody does and something is left to do,
+//! this process takes the run over.
+
+use dagbook_events::ids::RunId;
+use dagbook_events::run::{Ask, RunCommand, fold};
+
+use super::run::{now, open, resume};
+use super::{CliError, Context, ExitCode, select};
+use crate::app::act;
+use crate::runtime::Ownership;
+use crate::runtime::record::Recorder;
+
+/// What to do when nobody drives the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unattended {
+    /// Take it over and drive it to its end.
+    TakeOver,
+    /// Say how that can be done.
+    Tell,
+}
+
+/// Records the command on the run that `wanted` names.
+pub(super) async fn act(
+    ctx: &Context,
+    wanted: &str,
+    ask: impl FnOnce(RunId) -> Ask,
+    said: &str,
+    unattended: Unattended,
+) -> Result<ExitCode, CliError> {
+    // An error where nothing was ever run, rather than a data folder that nobody asked for.
+    drop(ctx.record().await?);
+    let embedded = open(ctx, None, None).await?;
+    let recorder = Recorder::new(&embedded.deps);
+    let run = select::run(&recorder, &embedded.deps.tenant, wanted).await?;
+    let command = RunCommand { at: now(&embedded), ask: ask(run) };
+    act::record(&recorder, &embedded.deps.tenant, run, &command).await?;
+    ctx.tell(&format!("run {run}: {said}"));
+    if embedded.locks.is_taken(run) {
+        return Ok(ExitCode::Success);
+    }
+    if fold(&recorder.facts(run).await?).is_finished() {
+        embedded.locks.over(run);
+        return Ok(ExitCode::Success);
+    }
+    match unattended {
+        Unattended::Tell => {
+            ctx.tell(&format!("nobody drives it; go on with `dagbook run --resume {run}`"));
+            Ok(ExitCode::Success)
+        }
+        Unattended::TakeOver => match resume(ctx, &embedded, &recorder, run).await? {
+            // It was asked to end, and it did.
+            ExitCode::Canceled | ExitCode::Failed | ExitCode::Success => Ok(ExitCode::Success),
+            other => Ok(other),
+        },
+    }
+}

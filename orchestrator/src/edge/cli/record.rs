@@ -1,0 +1,114 @@
+//! The record as the looking commands see it: opened, never made.
+
+use dagbook_events::ids::{RunId, StepKey, TenantId};
+use dagbook_events::ports::Clock;
+use dagbook_events::project::{RunView, Surroundings};
+use dagbook_events::run::Phase;
+use dagbook_events::time::Timestamp;
+
+use super::{CliError, Context, select};
+use crate::config::{DataDir, nearest};
+use crate::runtime::Ownership;
+use crate::runtime::record::Recorder;
+use crate::wiring::{Embedded, EmbeddedOptions, Layout, default_slots};
+
+/// An installation that is there.
+pub struct OpenRecord {
+    /// Where.
+    pub data: DataDir,
+    /// What it is made of.
+    pub embedded: Embedded,
+    /// Reads runs.
+    pub recorder: Recorder,
+}
+
+impl OpenRecord {
+    /// Opens it; an error when nothing was ever run there.
+    pub async fn open(data: DataDir) -> Result<Self, CliError> {
+        if !data.record().exists() {
+            let place = data.record().display();
+            return Err(CliError::usage(format!("nothing was run here yet: there is no {place}"))
+                .hint(
+                    "`dagbook run FILE` makes it; for the record of another project change to \
+                     its folder, or name its data folder with `--data DIR`",
+                ));
+        }
+        let options = EmbeddedOptions {
+            data: data.root().to_path_buf(),
+            store: Some(data.record().to_path_buf()),
+            slots: None,
+            execute: false,
+        };
+        let embedded = Embedded::open(options).await.map_err(|error| {
+            CliError::unavailable(error.to_string()).hint("`dagbook doctor` says more")
+        })?;
+        let recorder = Recorder::new(&embedded.deps);
+        Ok(Self { data, embedded, recorder })
+    }
+
+    /// Whose runs these are.
+    pub fn tenant(&self) -> &TenantId {
+        &self.embedded.deps.tenant
+    }
+
+    /// Where things are.
+    pub fn layout(&self) -> Layout {
+        Layout { data: self.data.root().to_path_buf() }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        Clock::now(self.embedded.deps.clock.as_ref())
+    }
+
+    /// The run that a person means.
+    pub async fn select(&self, wanted: &str) -> Result<RunId, CliError> {
+        select::run(&self.recorder, self.tenant(), wanted).await
+    }
+
+    /// The run with all its attempts.
+    pub async fn view(&self, run: RunId) -> Result<RunView, CliError> {
+        Ok(RunView::fold(&self.recorder.facts(run).await?))
+    }
+
+    /// Whether some living process drives the run.
+    pub fn is_driven(&self, run: RunId) -> bool {
+        self.embedded.locks.is_taken(run)
+    }
+
+    /// What an explanation may rest on beside the run itself.
+    pub async fn surroundings(
+        &self,
+        ctx: &Context,
+        view: &RunView,
+    ) -> Result<Surroundings, CliError> {
+        let state = &view.state;
+        let holders = match (&state.plan.concurrency, state.phase) {
+            (Some(group), Phase::Queued) => self.recorder.group(&group.group).await?.0,
+            _ => Vec::new(),
+        };
+        let slots = ctx.config().slots.unwrap_or_else(default_slots);
+        Ok(Surroundings {
+            now: self.now(),
+            holders,
+            slots: [("local".to_string(), slots)].into(),
+            is_driven: (!state.is_finished()).then(|| self.is_driven(state.id())),
+        })
+    }
+}
+
+/// There is no such step: says so, with the nearest that there is.
+pub fn no_such_step(view: &RunView, wanted: &StepKey) -> CliError {
+    let names: Vec<&str> = view.state.plan.steps.iter().map(|s| s.name.as_str()).collect();
+    let (name, label) = wanted.split();
+    let error = CliError::usage(format!("run {} has no step `{wanted}`", view.state.id()));
+    if names.contains(&name) && label.is_some() {
+        return error.hint(format!("`dagbook show {}` lists its children", view.state.id()));
+    }
+    match nearest(name, names.iter().copied()) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => {
+            error.hint(format!("its steps are: {}", super::output::cut(&names.join(", "), 300)))
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `dagbook retry`: run a run's DAG again, as a new run that may keep what succeeded.
+
+use dagbook_events::run::fold;
+
+use super::run::{open, parse_params, submit};
+use super::{CliError, Context, ExitCode, select};
+use crate::app::submit::{Again, RetryError, Stamp, repetition};
+use crate::app::{number, stamp};
+use crate::runtime::record::Recorder;
+
+/// What to run again.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The run: an id, a part of one, `#number`, `latest`, `-1`
+    #[arg(allow_negative_numbers = true)]
+    run: String,
+    /// Keep what succeeded; run what did not, and what needs it
+    #[arg(long, conflicts_with = "from")]
+    from_failed: bool,
+    /// Keep everything but this step and what needs it
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
+    /// Set a parameter, on top of those of the run
+    #[arg(long = "param", value_name = "NAME=VALUE")]
+    params: Vec<String>,
+    /// Set a parameter to the content of a file
+    #[arg(long = "set-file", value_name = "NAME=PATH")]
+    files: Vec<String>,
+}
+
+/// Runs it again, here, to its end.
+pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    drop(ctx.record().await?);
+    let embedded = open(ctx, None, None).await?;
+    let recorder = Recorder::new(&embedded.deps);
+    let run = select::run(&recorder, &embedded.deps.tenant, &args.run).await?;
+    let earlier = fold(&recorder.facts(run).await?);
+    let again = match (args.from_failed, args.from) {
+        (true, _) => Again::FromFailed,
+        (false, Some(step)) => Again::From(step),
+        (false, None) => Again::All,
+    };
+    let changes = parse_params(&args.params, &args.files)?;
+    let stamp = Stamp {
+        run: stamp::run_id(embedded.deps.clock.as_ref(), embedded.deps.rng.as_ref()),
+        number: number::next(&recorder, &embedded.deps.tenant).await?,
+        tenant: embedded.deps.tenant.clone(),
+    };
+    let submitted =
+        repetition(&earlier, &again, changes, stamp).map_err(|error| match error {
+            RetryError::Findings(findings) => {
+                let bundle = &earlier.facts().source.bundle;
+                super::lint::refuse(&findings, bundle, std::path::Path::new(&bundle.entry))
+            }
+            RetryError::NotOver => CliError::refused(error.to_string())
+                .hint(format!("`dagbook cancel {run}` stops it")),
+            RetryError::NoSuchStep(_) => CliError::usage(error.to_string())
+                .hint(format!("`dagbook show {run}` lists its steps")),
+        })?;
+    submit(ctx, &embedded, &recorder, submitted).await
+}

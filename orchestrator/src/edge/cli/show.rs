@@ -1,0 +1,44 @@
+//! `dagbook show`: a run in full: summary, steps, outputs, artifacts.
+
+mod report;
+
+use dagbook_events::project::RunView;
+
+use super::{CliError, Context, ExitCode, output};
+
+use report::report;
+
+const EXAMPLES: &str = "\
+Examples:
+  dagbook show latest
+  dagbook show '#12' --output json | jq .outputs";
+
+/// Which run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The run: an id, a part of one, `#number`, `latest`, `-1`
+    #[arg(allow_negative_numbers = true, default_value = "latest")]
+    run: String,
+}
+
+/// Shows it.
+pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    let record = ctx.record().await?;
+    let run = record.select(&args.run).await?;
+    let view = record.view(run).await?;
+    let driven = view.state.is_finished() || record.is_driven(run);
+    print(ctx, &view, driven)?;
+    if !driven {
+        ctx.tell(&format!(
+            "\nno process drives this run; go on with it by `dagbook run --resume {run}`"
+        ));
+    }
+    Ok(ExitCode::Success)
+}
+
+/// Prints a run in the form that was asked for.
+pub(super) fn print(ctx: &Context, view: &RunView, is_driven: bool) -> Result<(), CliError> {
+    let report = report(view, is_driven);
+    if ctx.is_json() { output::json(&report) } else { output::print(&report.to_text()) }
+}

@@ -1,0 +1,3 @@
+//! The edges: they own words, not rules.
+
+pub mod cli;
