@@ -1,7 +1,8 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `cargo run --release -p dagbook-tests --bin bench -- record [--short] [--json FILE]`
+//! `cargo run --release -p dagbook-tests --bin bench -- record|engine [--short] [--json FILE]`
 
+mod engine;
 mod record;
 mod report;
 
@@ -9,6 +10,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+
+/// Many small facts live long beside many that do not: an allocator for that keeps the cost of
+/// a step flat in the size of the run.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures dagbook against the ceilings of this machine.
 #[derive(Parser)]
@@ -21,6 +27,21 @@ struct Bench {
 enum Suite {
     /// Appends, scans and trees on SQLite and in memory.
     Record(Options),
+    /// Flows of steps, real processes, scale, and a cold start.
+    Engine(EngineOptions),
+}
+
+/// What the engine suite takes besides.
+#[derive(Args, Clone)]
+struct EngineOptions {
+    #[command(flatten)]
+    common: Options,
+    /// The program that runs steps [default: `dagbook` beside this one].
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// Measures only this part.
+    #[arg(long, value_enum)]
+    only: Option<engine::Part>,
 }
 
 /// What all suites take.
@@ -48,9 +69,21 @@ impl Options {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Suite::Record(options) = Bench::parse().suite;
+    let suite = Bench::parse().suite;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let report = runtime.block_on(record::run(&options))?;
+    let (report, options) = match suite {
+        Suite::Record(options) => (runtime.block_on(record::run(&options))?, options),
+        Suite::Engine(options) => {
+            let program = match options.program {
+                Some(program) => program,
+                None => std::env::current_exe()?.with_file_name("dagbook"),
+            };
+            (
+                runtime.block_on(engine::run(&options.common, &program, options.only))?,
+                options.common,
+            )
+        }
+    };
     print!("{}", report.table());
     if let Some(path) = &options.json {
         std::fs::write(path, report.json_lines()?)?;

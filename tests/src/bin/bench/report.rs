@@ -26,6 +26,7 @@ struct Comparison {
 pub struct Report {
     figures: Vec<Figure>,
     comparisons: Vec<Comparison>,
+    demands: Vec<(String, f64)>,
 }
 
 impl Report {
@@ -44,6 +45,12 @@ impl Report {
     pub fn compare(&mut self, name: &str, against: &str, target: Option<f64>) {
         let (name, against) = (name.to_string(), against.to_string());
         self.comparisons.push(Comparison { name, against, target });
+    }
+
+    /// Demands that a figure's median be at most so much (`value` > 0) or, negative, at least
+    /// its absolute value.
+    pub fn demand(&mut self, name: &str, value: f64) {
+        self.demands.push((name.to_string(), value));
     }
 
     /// Medians, then ratios, for people.
@@ -73,6 +80,15 @@ impl Report {
             let pair = format!("{} / {}", line.name, line.against);
             out.push_str(&format!("{pair:<72} {ratio:>6.3}  {verdict}\n"));
         }
+        for (name, value) in &self.demands {
+            let Some(ours) = self.median(name) else { continue };
+            let (bound, reached) = match *value < 0.0 {
+                true => ("at least", ours >= -value),
+                false => ("at most", ours <= *value),
+            };
+            let target = rounded(value.abs());
+            out.push_str(&format!("{name:<72} {bound} {target}: {}\n", word(reached)));
+        }
         out
     }
 
@@ -81,6 +97,12 @@ impl Report {
         let lines: Result<Vec<String>, _> =
             self.figures.iter().map(serde_json::to_string).collect();
         Ok(lines?.join("\n") + "\n")
+    }
+
+    /// The median of a figure.
+    pub fn median(&self, name: &str) -> Option<f64> {
+        let figure = self.figures.iter().find(|figure| figure.name == name)?;
+        Some(median(&figure.samples))
     }
 
     /// The median of the rounds' ratios. Both samples of a round were taken side by side, so

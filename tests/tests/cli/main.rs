@@ -1,0 +1,11 @@
+//! The command line as a person and a program meet it: the real binary, its output and its
+//! exit codes.
+
+mod errors;
+mod help;
+mod looking;
+mod reading;
+mod run;
+mod shapes;
+mod support;
+mod waiting;
