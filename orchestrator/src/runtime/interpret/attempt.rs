@@ -6,10 +6,8 @@ use std::time::Duration;
 use dagbook_events::effect::StopAttempt;
 use dagbook_events::ids::AttemptId;
 use dagbook_events::ports::Clock;
-use dagbook_events::step::{
-    AttemptExit, AttemptReport, AttemptSpec, LogSummary, Outcome, PendingReason, ReportBody,
-    Requested, Usage, UsageQuality, UsageSource, Used,
-};
+use dagbook_events::step::{AttemptReport, AttemptSpec, Outcome, PendingReason, ReportBody};
+use dagbook_executors::request::{Place, exit_without_run};
 use dagbook_executors::{CancelMode, Executor, Recovery, StartError};
 use tokio::sync::mpsc;
 
@@ -104,29 +102,9 @@ fn report_end(
     spec: &AttemptSpec,
     outcome: Outcome,
 ) {
-    let now = clock.now();
-    let usage = Usage {
-        executor: spec.executor.clone(),
-        class: "standard".to_string(),
-        node: String::new(),
-        allocated_ms: now,
-        released_ms: now,
-        requested: Requested::default(),
-        used: Used::default(),
-        source: UsageSource::None,
-        quality: UsageQuality::Exact,
-        outcome: outcome.name().to_string(),
-        fault: outcome.fault(),
-    };
-    let exit = AttemptExit {
-        outcome,
-        usage,
-        outputs: Default::default(),
-        output_error: None,
-        artifacts: Default::default(),
-        log: LogSummary::default(),
-        leftover_processes: 0,
-    };
+    let (executor, class) = (spec.executor.clone(), "standard".to_string());
+    let place = Place { executor, class, node: String::new() };
+    let exit = exit_without_run(&place, spec, outcome, clock.now());
     report(wakes, clock, spec, ReportBody::Exited(Box::new(exit)));
 }
 
