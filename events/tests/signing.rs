@@ -148,7 +148,8 @@ impl Log {
             expected: Expected::Any,
             events: (0..events).map(event).collect(),
         };
-        let request = AppendRequest { tenant: tenant(), key: None, streams: vec![stream] };
+        let request =
+            AppendRequest { tenant: tenant(), key: None, streams: vec![stream], fence: None };
         self.store.append(request).await.expect("appended");
     }
 

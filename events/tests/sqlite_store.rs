@@ -46,7 +46,7 @@ fn request(stream: &str, events: u128) -> AppendRequest {
         expected: Expected::Any,
         events: (0..events).map(event).collect(),
     };
-    AppendRequest { tenant: tenant(), key: None, streams: vec![stream] }
+    AppendRequest { tenant: tenant(), key: None, streams: vec![stream], fence: None }
 }
 
 /// A record of ten events in two streams.

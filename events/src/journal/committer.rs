@@ -96,6 +96,49 @@ impl<B: Backend> Committer<B> {
         outcomes
     }
 
+    /// Goes over to the timeline behind `current`, in a transaction of its own.
+    pub(super) fn begin_timeline(&mut self, current: u64) -> Result<u64, AppendError> {
+        let begun = self.begin_timeline_in_transaction(current);
+        match begun {
+            Ok(Ok(next)) => match self.backend.commit() {
+                Ok(()) => return Ok(next),
+                Err(CommitFault::NotCommitted(fault)) => {
+                    self.abandon();
+                    Err(fault.into())
+                }
+                Err(CommitFault::AnswerLost(reason)) => {
+                    // Asked again with the old number it is refused if it was done.
+                    self.memory = Memory::default();
+                    Err(AppendError::Unknown(reason))
+                }
+            },
+            Ok(Err(refusal)) => {
+                self.abandon();
+                Err(refusal)
+            }
+            Err(fault) => {
+                self.abandon();
+                Err(fault.into())
+            }
+        }
+    }
+
+    fn begin_timeline_in_transaction(
+        &mut self,
+        current: u64,
+    ) -> Result<Result<u64, AppendError>, BackendFault> {
+        self.begin()?;
+        let mut head = self.memory.head.ok_or_else(no_head)?;
+        if head.timeline != current {
+            let message = format!("timeline {} is written, not {current}", head.timeline);
+            return Ok(Err(AppendError::Invalid(message)));
+        }
+        head.timeline += 1;
+        self.backend.set_head(&head)?;
+        self.memory.head = Some(head);
+        Ok(Ok(head.timeline))
+    }
+
     fn decide_all(
         &mut self,
         next: &mut dyn FnMut() -> Option<Prepared>,

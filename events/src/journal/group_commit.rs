@@ -34,11 +34,18 @@ pub(super) struct QueueLimits {
 
 pub(super) struct GroupCommit {
     /// Taken at the end, so that the writer sees the queue end.
-    queue: Option<Sender<Pending>>,
+    queue: Option<Sender<Work>>,
     writer: Option<JoinHandle<()>>,
     room: Arc<Semaphore>,
     permits: u32,
     deadline: Duration,
+}
+
+/// What the writer is asked to do.
+enum Work {
+    Append(Pending),
+    /// To go over to the timeline behind this one.
+    Timeline(u64, oneshot::Sender<Result<u64, AppendError>>),
 }
 
 struct Pending {
@@ -69,8 +76,20 @@ impl GroupCommit {
         let room = self.room_for(&request).await?;
         let (reply, answer) = oneshot::channel();
         let pending = Pending { request, reply, _room: room };
-        let sent = self.queue.as_ref().is_some_and(|queue| queue.send(pending).is_ok());
+        let sent =
+            self.queue.as_ref().is_some_and(|queue| queue.send(Work::Append(pending)).is_ok());
         if !sent {
+            return Err(AppendError::Unavailable("the writer has stopped".to_string()));
+        }
+        answer.await.unwrap_or_else(|_| {
+            Err(AppendError::Unknown("the writer stopped before it answered".to_string()))
+        })
+    }
+
+    pub(super) async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        let work = Work::Timeline(current, reply);
+        if !self.queue.as_ref().is_some_and(|queue| queue.send(work).is_ok()) {
             return Err(AppendError::Unavailable("the writer has stopped".to_string()));
         }
         answer.await.unwrap_or_else(|_| {
@@ -108,18 +127,36 @@ impl Drop for GroupCommit {
 
 fn write_until_closed<B: Backend>(
     mut committer: Committer<B>,
-    queue: &Receiver<Pending>,
+    queue: &Receiver<Work>,
     committed: &watch::Sender<Position>,
 ) {
     let mut replies = Vec::new();
-    while let Ok(first) = queue.recv() {
+    let mut aside = None;
+    while let Some(work) = aside.take().or_else(|| queue.recv().ok()) {
+        let first = match work {
+            Work::Append(first) => first,
+            Work::Timeline(current, reply) => {
+                // A caller that went away does not need its answer.
+                let _ = reply.send(committer.begin_timeline(current));
+                continue;
+            }
+        };
         let (mut events, mut bytes) = (0, 0);
         let mut held = Some(first);
         let mut next = || {
-            if events >= MAX_BATCH_EVENTS || bytes >= MAX_BATCH_BYTES {
+            if events >= MAX_BATCH_EVENTS || bytes >= MAX_BATCH_BYTES || aside.is_some() {
                 return None;
             }
-            let pending = held.take().or_else(|| queue.try_recv().ok())?;
+            let pending = match held.take() {
+                Some(first) => first,
+                None => match queue.try_recv().ok()? {
+                    Work::Append(pending) => pending,
+                    other => {
+                        aside = Some(other);
+                        return None;
+                    }
+                },
+            };
             events += pending.request.events;
             bytes += pending.request.bytes;
             replies.push((pending.reply, pending._room));

@@ -9,6 +9,7 @@ mod backend;
 mod committer;
 mod fault;
 mod group_commit;
+mod guard;
 mod request;
 mod wake;
 
@@ -23,3 +24,4 @@ pub mod store;
 pub mod verify;
 
 pub use fault::{Fault, Faults};
+pub use guard::{Guard, GuardState};

@@ -3,12 +3,18 @@
 mod blobs;
 mod bus;
 mod clock;
+mod copy;
+mod lease;
+mod objects;
 mod signer;
 mod store;
 
 pub use blobs::{BlobError, Blobs};
 pub use bus::{BusError, EventBus, Wake};
 pub use clock::{Clock, Rng};
+pub use copy::{Board, CopiedEvent, CopyError, CopyScan, Notes, PostedNote, RecordCopy};
+pub use lease::{Fence, Lease, LeaseAnswer, Leases};
+pub use objects::{ObjectError, Objects};
 pub use signer::{SignError, Signer};
 pub use store::{
     Actor, AppendError, AppendRequest, Appended, BlobRef, EventStore, Expected, LogHead, NewEvent,

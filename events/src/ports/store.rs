@@ -1,11 +1,13 @@
 //! The record's store. See `record.md`: dense positions in commit order, group commit,
 //! idempotency keys, expected versions, and an honest answer when a commit's fate is unknown.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use super::Fence;
 use crate::digest::Sha256Digest;
 use crate::ids::{EventId, Position, StreamName, TenantId};
 use crate::time::Timestamp;
@@ -86,6 +88,8 @@ pub struct AppendRequest {
     pub key: Option<String>,
     /// The streams, each at most once.
     pub streams: Vec<StreamAppend>,
+    /// The lease under which the caller acts; checked in the transaction of the append.
+    pub fence: Option<Fence>,
 }
 
 /// Where the events of an append stand.
@@ -132,6 +136,20 @@ pub enum AppendError {
     /// The commit was sent and no answer came. Ask again with the same key.
     #[error("the outcome of the append is unknown: {0}")]
     Unknown(String),
+    /// The lease under which the caller acts has gone to someone else; it must stop acting.
+    #[error("the lease `{lease}` is at epoch {current}, the append came from epoch {held}")]
+    Fenced {
+        /// The lease.
+        lease: Arc<str>,
+        /// The epoch of the append.
+        held: u64,
+        /// The epoch of the lease now; 0 if nobody ever held it.
+        current: u64,
+    },
+    /// The record and its copy or its signed heads do not agree, so nothing may be added until
+    /// a person has looked.
+    #[error("the record is halted: {0}")]
+    Halted(String),
     /// The record is not what it must be.
     #[error("the record is damaged: {0}")]
     Corrupt(String),
@@ -212,6 +230,15 @@ pub trait EventStore: Send + Sync {
     async fn head(&self) -> Result<Position, ReadError>;
     /// Size and root of a tenant's log, from the frontier kept with the appends.
     async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError>;
+    /// Heads of all tenants' logs, in the order of their names.
+    async fn log_heads(&self) -> Result<BTreeMap<TenantId, LogHead>, ReadError>;
+    /// The timeline that is written now, from 1.
+    async fn timeline(&self) -> Result<u64, ReadError>;
+    /// Goes over to the timeline behind `current`, because the store was restored from an older
+    /// copy or forked: positions and logs go on from what is there, under the new number, and
+    /// nothing of the old timeline is taken for their continuation. Refused
+    /// with [`AppendError::Invalid`] where `current` is not the timeline that is written.
+    async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError>;
     /// Returns when the head is beyond the position or after the timeout, and says the head.
     /// Also notices what other processes appended.
     async fn wait_beyond(

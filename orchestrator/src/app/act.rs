@@ -57,7 +57,7 @@ pub async fn record(
             });
         }
         let streams = recorder.prepare(&parts).await?;
-        let request = AppendRequest { tenant: tenant.clone(), key: None, streams };
+        let request = AppendRequest { tenant: tenant.clone(), key: None, streams, fence: None };
         match recorder.store().append(request).await {
             Ok(_) => return Ok(()),
             Err(AppendError::Conflict { .. }) if tries < TRIES => {}

@@ -129,7 +129,7 @@ pub(super) fn request(streams: &[(&str, Expected, usize)]) -> AppendRequest {
         expected: *expected,
         events: (0..*count).map(|n| event("thing.happened", &format!("{{\"n\":{n}}}"))).collect(),
     });
-    AppendRequest { tenant: acme(), key: None, streams: streams.collect() }
+    AppendRequest { tenant: acme(), key: None, streams: streams.collect(), fence: None }
 }
 
 pub(super) fn keyed(key: &str, mut request: AppendRequest) -> AppendRequest {

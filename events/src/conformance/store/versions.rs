@@ -65,7 +65,7 @@ pub(super) async fn several_streams_are_appended_or_none(subject: Subject) -> Ve
 }
 
 pub(super) async fn requests_without_sense_are_refused(subject: Subject) -> Verdict {
-    let nothing = AppendRequest { tenant: acme(), key: None, streams: Vec::new() };
+    let nothing = AppendRequest { tenant: acme(), key: None, streams: Vec::new(), fence: None };
     let only_checks = request(&[("run/a", Expected::Any, 0)]);
     let twice = request(&[("run/a", Expected::Any, 1), ("run/a", Expected::Any, 1)]);
     let mut long_key = request(&[("run/a", Expected::Any, 1)]);

@@ -181,6 +181,10 @@ impl From<AppendError> for CliError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Corrupt(_) => Self::damaged(error.to_string()),
+            AppendError::Halted(_) => Self::damaged(error.to_string())
+                .hint("see ops/runbooks/store-restored.md before anything else is done"),
+            AppendError::Fenced { .. } => Self::unavailable(error.to_string())
+                .hint("another process has taken over; send the command to that one"),
             AppendError::Invalid(_) | AppendError::KeyReused(_) => Self::usage(error.to_string()),
             AppendError::Conflict { .. } => {
                 Self::refused(format!("{error}: somebody else changed it at the same time"))

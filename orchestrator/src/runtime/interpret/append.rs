@@ -24,7 +24,7 @@ pub(in crate::runtime) fn perform(
         let result = match recorder.prepare(&parts).await {
             Err(error) => Err(error),
             Ok(streams) => {
-                let request = AppendRequest { tenant, key: Some(key), streams };
+                let request = AppendRequest { tenant, key: Some(key), streams, fence: None };
                 let appended = recorder.store().append(request).await;
                 appended.map(|appended| (appended.first, appended.last))
             }

@@ -1,6 +1,6 @@
 //! Tables in memory, and how a transaction over them is taken back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::digest::Sha256Digest;
@@ -132,6 +132,15 @@ impl Tables {
         let Some(tenant) = self.tenants_by_name.get(tenant) else { return Vec::new() };
         let ours = |s: &&Stream| s.tenant == *tenant && s.name.as_str().starts_with(prefix);
         self.streams.iter().rev().filter(ours).take(limit).map(|s| s.name.clone()).collect()
+    }
+
+    pub(super) fn log_heads(&self) -> BTreeMap<TenantId, LogHead> {
+        let head = |log: &Frontier| LogHead { size: log.size(), root: log.root() };
+        self.tenants.iter().map(|t| (t.name.clone(), head(&t.frontier))).collect()
+    }
+
+    pub(super) fn timeline(&self) -> u64 {
+        self.head.timeline
     }
 
     pub(super) fn log_head(&self, tenant: &TenantId) -> LogHead {

@@ -6,6 +6,7 @@
 mod audit;
 mod backend;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use self::backend::{MemoryBackend, Tables};
 use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::committer::Committer;
 use crate::journal::fault::Faults;
+use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
 use crate::journal::wake::Wakeups;
 use crate::ports::{
@@ -25,6 +27,7 @@ use crate::ports::{
 pub struct MemoryStore {
     committer: Mutex<Committer<MemoryBackend>>,
     wakeups: Wakeups,
+    guard: Arc<Guard>,
 }
 
 impl MemoryStore {
@@ -36,7 +39,14 @@ impl MemoryStore {
     /// An empty store whose commits can be made to fail.
     pub fn with_faults(clock: Arc<dyn Clock>, faults: Option<Arc<Faults>>) -> Self {
         let committer = Mutex::new(Committer::new(MemoryBackend::default(), clock, faults));
-        Self { committer, wakeups: Wakeups::new(Position(0)) }
+        let (wakeups, guard) = (Wakeups::new(Position(0)), Arc::new(Guard::open()));
+        Self { committer, wakeups, guard }
+    }
+
+    /// The same store behind another guard.
+    pub fn guarded(mut self, guard: Arc<Guard>) -> Self {
+        self.guard = guard;
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Committer<MemoryBackend>> {
@@ -51,6 +61,7 @@ impl MemoryStore {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.guard.check()?;
         let mut request = Some(Prepared::new(request)?);
         let (outcome, head) = {
             let mut committer = self.lock();
@@ -99,6 +110,18 @@ impl EventStore for MemoryStore {
 
     async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError> {
         Ok(self.read(|tables| tables.log_head(tenant)))
+    }
+
+    async fn log_heads(&self) -> Result<BTreeMap<TenantId, LogHead>, ReadError> {
+        Ok(self.read(Tables::log_heads))
+    }
+
+    async fn timeline(&self) -> Result<u64, ReadError> {
+        Ok(self.read(Tables::timeline))
+    }
+
+    async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        self.lock().begin_timeline(current)
     }
 
     async fn wait_beyond(

@@ -7,6 +7,7 @@ mod open;
 mod read;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::committer::Committer;
 use crate::journal::fault::Faults;
 use crate::journal::group_commit::{GroupCommit, QueueLimits};
+use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
 use crate::journal::wake::Wakeups;
 use crate::ports::{
@@ -34,6 +36,8 @@ pub struct SqliteOptions {
     pub path: PathBuf,
     /// Where `rt` comes from.
     pub clock: Arc<dyn Clock>,
+    /// Whether it may be added to.
+    pub guard: Arc<Guard>,
     /// Commits that shall fail, for tests.
     pub faults: Option<Arc<Faults>>,
     /// Bytes of events that may wait for the writer.
@@ -50,6 +54,7 @@ impl SqliteOptions {
         Self {
             path: path.into(),
             clock,
+            guard: Arc::new(Guard::open()),
             faults: None,
             queue_bytes: 64 * 1024 * 1024,
             queue_deadline: Duration::from_secs(2),
@@ -63,6 +68,7 @@ pub struct SqliteStore {
     writer: GroupCommit,
     readers: Readers,
     wakeups: Wakeups,
+    guard: Arc<Guard>,
 }
 
 impl SqliteStore {
@@ -77,13 +83,14 @@ impl SqliteStore {
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| OpenError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers, wakeups })
+        Ok(Self { writer, readers, wakeups, guard: options.guard })
     }
 }
 
 #[async_trait]
 impl EventStore for SqliteStore {
     async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.guard.check()?;
         self.writer.append(Prepared::new(request)?).await
     }
 
@@ -129,6 +136,18 @@ impl EventStore for SqliteStore {
     async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError> {
         let tenant = tenant.clone();
         self.readers.run(move |reader| reader.log_head(&tenant)).await
+    }
+
+    async fn log_heads(&self) -> Result<BTreeMap<TenantId, LogHead>, ReadError> {
+        self.readers.run(|reader| reader.log_heads()).await
+    }
+
+    async fn timeline(&self) -> Result<u64, ReadError> {
+        self.readers.run(|reader| reader.timeline()).await
+    }
+
+    async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        self.writer.begin_timeline(current).await
     }
 
     async fn wait_beyond(

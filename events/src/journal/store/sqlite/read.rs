@@ -1,6 +1,6 @@
 //! The reading side: a few read-only connections, used off the runtime's threads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
@@ -86,6 +86,33 @@ impl Reader {
             .prepare_cached(include_str!("sql/head_read.sql"))
             .map_err(unreadable)?;
         statement.query_row([], |row| unsigned(row, 1)).map(Position).map_err(unreadable)
+    }
+
+    pub(super) fn timeline(&mut self) -> Answer<u64> {
+        let mut statement = self
+            .connection
+            .prepare_cached(include_str!("sql/head_read.sql"))
+            .map_err(unreadable)?;
+        statement.query_row([], |row| unsigned(row, 0)).map_err(unreadable)
+    }
+
+    pub(super) fn log_heads(&mut self) -> Answer<BTreeMap<TenantId, LogHead>> {
+        let sql = include_str!("sql/audit_tenants.sql");
+        let mut statement = self.connection.prepare_cached(sql).map_err(unreadable)?;
+        let rows = statement.query_map([], |row| {
+            let log = Frontier::from_bytes(unsigned(row, 1)?, row.get_ref(2)?.as_blob()?);
+            Ok((row.get::<_, String>(0)?, log))
+        });
+        let rows = rows.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+        let head = |(name, log): (String, Result<Frontier, _>)| {
+            let log = log.map_err(|error| {
+                corrupt(Position(0), format!("the log of tenant {name}: {error}"))
+            })?;
+            let tenant = TenantId::new(&name)
+                .map_err(|error| corrupt(Position(0), format!("the name of a tenant: {error}")))?;
+            Ok((tenant, LogHead { size: log.size(), root: log.root() }))
+        };
+        rows.into_iter().map(head).collect()
     }
 
     pub(super) fn after(&mut self, cursor: Position, limit: usize) -> Answer<Vec<Recorded>> {

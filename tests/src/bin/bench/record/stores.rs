@@ -51,7 +51,7 @@ impl Caller {
         let events: Vec<_> = (0..events).map(event).collect();
         self.version += events.len() as u64;
         let streams = vec![StreamAppend { stream, expected, events }];
-        AppendRequest { tenant: self.tenant.clone(), key: None, streams }
+        AppendRequest { tenant: self.tenant.clone(), key: None, streams, fence: None }
     }
 }
 
