@@ -101,7 +101,7 @@ impl<B: Backend> Committer<B> {
         let begun = self.begin_timeline_in_transaction(current);
         match begun {
             Ok(Ok(next)) => match self.backend.commit() {
-                Ok(()) => return Ok(next),
+                Ok(()) => Ok(next),
                 Err(CommitFault::NotCommitted(fault)) => {
                     self.abandon();
                     Err(fault.into())

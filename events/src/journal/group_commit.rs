@@ -89,7 +89,7 @@ impl GroupCommit {
     pub(super) async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
         let (reply, answer) = oneshot::channel();
         let work = Work::Timeline(current, reply);
-        if !self.queue.as_ref().is_some_and(|queue| queue.send(work).is_ok()) {
+        if self.queue.as_ref().is_none_or(|queue| queue.send(work).is_err()) {
             return Err(AppendError::Unavailable("the writer has stopped".to_string()));
         }
         answer.await.unwrap_or_else(|_| {

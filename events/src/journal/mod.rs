@@ -20,6 +20,7 @@ pub mod checkpoints;
 pub mod clock;
 #[cfg(feature = "keys")]
 pub mod keys;
+pub mod reconcile;
 pub mod store;
 pub mod verify;
 
