@@ -266,7 +266,7 @@ fn handles_that_start_together_migrate_once() {
                 });
             }
         });
-        assert_eq!(count(folder.path(), "SELECT count(*) FROM refinery_schema_history"), 1);
+        assert_eq!(count(folder.path(), "SELECT count(*) FROM refinery_schema_history"), 2);
         assert_eq!(count(folder.path(), "SELECT count(*) FROM head"), 1);
     }
 }
@@ -284,7 +284,8 @@ fn a_newer_schema_is_refused_with_advice() {
     connection
         .execute_batch(
             "INSERT INTO refinery_schema_history
-             SELECT 999, 'from_the_future', applied_on, '1' FROM refinery_schema_history",
+             SELECT 999, 'from_the_future', applied_on, '1' FROM refinery_schema_history
+             WHERE version = 1",
         )
         .expect("inserted");
     let error = SqliteStore::open(options(&folder)).err().expect("refused").to_string();

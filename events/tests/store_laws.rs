@@ -7,21 +7,23 @@ use async_trait::async_trait;
 use dagbook_events::conformance::store::{
     StoreFactory, StoreUnderTest, identical_bytes, laws, run_all,
 };
-use dagbook_events::journal::Faults;
 use dagbook_events::journal::store::{MemoryStore, SqliteOptions, SqliteStore};
-use dagbook_events::ports::{Clock, EventStore};
+use dagbook_events::journal::{Faults, Guard};
+use dagbook_events::ports::{Clock, EventStore, Leases};
 use tempfile::TempDir;
 
 struct Memory;
 
-struct MemorySubject(Arc<MemoryStore>, Arc<Faults>);
+struct MemorySubject(Arc<MemoryStore>, Arc<Faults>, Arc<Guard>);
 
 #[async_trait]
 impl StoreFactory for Memory {
     async fn fresh(&self, clock: Arc<dyn Clock>) -> Box<dyn StoreUnderTest> {
         let faults = Arc::new(Faults::default());
+        let guard = Arc::new(Guard::open());
         let store = MemoryStore::with_faults(clock, Some(Arc::clone(&faults)));
-        Box::new(MemorySubject(Arc::new(store), faults))
+        let store = store.guarded(Arc::clone(&guard));
+        Box::new(MemorySubject(Arc::new(store), faults, guard))
     }
 }
 
@@ -33,6 +35,12 @@ impl StoreUnderTest for MemorySubject {
     fn faults(&self) -> Option<Arc<Faults>> {
         Some(Arc::clone(&self.1))
     }
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        Some(self.0.clone())
+    }
+    fn guard(&self) -> Option<Arc<Guard>> {
+        Some(Arc::clone(&self.2))
+    }
 }
 
 struct Sqlite;
@@ -41,21 +49,28 @@ struct SqliteSubject {
     folder: TempDir,
     store: Arc<SqliteStore>,
     faults: Arc<Faults>,
+    guard: Arc<Guard>,
     clock: Arc<dyn Clock>,
 }
 
-fn options(path: PathBuf, clock: &Arc<dyn Clock>, faults: &Arc<Faults>) -> SqliteOptions {
+fn options(
+    path: PathBuf,
+    clock: &Arc<dyn Clock>,
+    faults: &Arc<Faults>,
+    guard: &Arc<Guard>,
+) -> SqliteOptions {
     let mut options = SqliteOptions::new(path, Arc::clone(clock));
+    options.guard = Arc::clone(guard);
     options.faults = Some(Arc::clone(faults));
     options
 }
 
 impl SqliteSubject {
     fn open(folder: TempDir, clock: Arc<dyn Clock>) -> Self {
-        let faults = Arc::new(Faults::default());
+        let (faults, guard) = (Arc::new(Faults::default()), Arc::new(Guard::open()));
         let path = folder.path().join("record.db");
-        let store = SqliteStore::open(options(path, &clock, &faults)).expect("opened");
-        Self { folder, store: Arc::new(store), faults, clock }
+        let store = SqliteStore::open(options(path, &clock, &faults, &guard)).expect("opened");
+        Self { folder, store: Arc::new(store), faults, guard, clock }
     }
 }
 
@@ -73,6 +88,12 @@ impl StoreUnderTest for SqliteSubject {
     }
     fn faults(&self) -> Option<Arc<Faults>> {
         Some(Arc::clone(&self.faults))
+    }
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        Some(self.store.clone())
+    }
+    fn guard(&self) -> Option<Arc<Guard>> {
+        Some(Arc::clone(&self.guard))
     }
     async fn second_handle(&self) -> Option<Arc<dyn EventStore>> {
         let path = self.folder.path().join("record.db");

@@ -3,4 +3,5 @@
 pub mod executor_host;
 pub mod fuzz_dag;
 pub mod harness;
+pub mod servers;
 pub mod sim;

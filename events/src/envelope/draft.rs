@@ -55,8 +55,11 @@ pub struct Numbers {
 /// An event that lacks only its numbers.
 #[derive(Debug)]
 pub struct Draft {
-    /// Everything up to and including `id`, with room for the rest.
-    head: Vec<u8>,
+    /// Everything up to and including `id`, with room for the rest; the rest, once it has
+    /// numbers.
+    bytes: Vec<u8>,
+    /// Where the rest begins.
+    numbers_at: usize,
     kind: Arc<str>,
     traceparent: Option<Arc<str>>,
 }
@@ -75,39 +78,52 @@ impl Draft {
         if bytes > MAX_LEAF_BYTES {
             return Err(SealError::TooLarge { kind: event.kind, bytes });
         }
-        Ok(Self { head, kind: event.kind, traceparent: event.traceparent })
+        let numbers_at = head.len();
+        Ok(Self { bytes: head, numbers_at, kind: event.kind, traceparent: event.traceparent })
     }
 
-    /// Bytes that it holds now.
+    /// Bytes without the numbers.
     pub fn len(&self) -> usize {
-        self.head.len()
+        self.numbers_at
     }
 
     /// Never: a draft has at least an id.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty()
+        self.numbers_at == 0
     }
 
     /// Adds the numbers: the result is the leaf.
-    pub fn seal(self, tenant: &TenantId, stream: &StreamName, numbers: Numbers) -> Vec<u8> {
-        let mut out = self.head;
+    pub fn seal(mut self, tenant: &TenantId, stream: &StreamName, numbers: Numbers) -> Vec<u8> {
+        self.number(tenant, stream, numbers);
+        self.bytes
+    }
+
+    /// The leaf, if it was given numbers.
+    pub fn leaf(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Gives it numbers, in place of those that it may have, and returns the leaf.
+    pub fn number(&mut self, tenant: &TenantId, stream: &StreamName, numbers: Numbers) -> &[u8] {
+        self.bytes.truncate(self.numbers_at);
+        let out = &mut self.bytes;
         let number = |out: &mut Vec<u8>, name: &[u8], value: u64| {
             out.extend_from_slice(name);
             write_integer(out, i64::try_from(value).unwrap_or(i64::MAX));
         };
-        number(&mut out, br#","pos":"#, numbers.position.0);
+        number(out, br#","pos":"#, numbers.position.0);
         out.extend_from_slice(br#","rt":"#);
-        write_integer(&mut out, numbers.recorded_at.0);
-        text(&mut out, br#","st":"#, stream.as_str());
-        number(&mut out, br#","sv":"#, numbers.version);
-        number(&mut out, br#","tl":"#, numbers.timeline);
-        text(&mut out, br#","tn":"#, tenant.as_str());
+        write_integer(out, numbers.recorded_at.0);
+        text(out, br#","st":"#, stream.as_str());
+        number(out, br#","sv":"#, numbers.version);
+        number(out, br#","tl":"#, numbers.timeline);
+        text(out, br#","tn":"#, tenant.as_str());
         if let Some(traceparent) = &self.traceparent {
-            text(&mut out, br#","tp":"#, traceparent);
+            text(out, br#","tp":"#, traceparent);
         }
-        number(&mut out, br#","ts":"#, numbers.tenant_sequence);
-        text(&mut out, br#","ty":"#, &self.kind);
-        number(&mut out, br#","v":"#, LEAF_FORMAT);
+        number(out, br#","ts":"#, numbers.tenant_sequence);
+        text(out, br#","ty":"#, &self.kind);
+        number(out, br#","v":"#, LEAF_FORMAT);
         out.push(b'}');
         out
     }

@@ -125,12 +125,33 @@ impl Drop for GroupCommit {
     }
 }
 
+/// The requests of one transaction, and who waits for them.
+#[derive(Default)]
+struct Gathered {
+    requests: Vec<Prepared>,
+    replies: Vec<(oneshot::Sender<Outcome>, OwnedSemaphorePermit)>,
+    events: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, pending: Pending) {
+        self.events += pending.request.events;
+        self.bytes += pending.request.bytes;
+        self.requests.push(pending.request);
+        self.replies.push((pending.reply, pending._room));
+    }
+
+    fn has_room(&self) -> bool {
+        self.events < MAX_BATCH_EVENTS && self.bytes < MAX_BATCH_BYTES
+    }
+}
+
 fn write_until_closed<B: Backend>(
     mut committer: Committer<B>,
     queue: &Receiver<Work>,
     committed: &watch::Sender<Position>,
 ) {
-    let mut replies = Vec::new();
     let mut aside = None;
     while let Some(work) = aside.take().or_else(|| queue.recv().ok()) {
         let first = match work {
@@ -141,28 +162,16 @@ fn write_until_closed<B: Backend>(
                 continue;
             }
         };
-        let (mut events, mut bytes) = (0, 0);
-        let mut held = Some(first);
-        let mut next = || {
-            if events >= MAX_BATCH_EVENTS || bytes >= MAX_BATCH_BYTES || aside.is_some() {
-                return None;
+        let mut batch = Gathered::default();
+        batch.add(first);
+        while batch.has_room() && aside.is_none() {
+            match queue.try_recv() {
+                Ok(Work::Append(pending)) => batch.add(pending),
+                Ok(other) => aside = Some(other),
+                Err(_) => break,
             }
-            let pending = match held.take() {
-                Some(first) => first,
-                None => match queue.try_recv().ok()? {
-                    Work::Append(pending) => pending,
-                    other => {
-                        aside = Some(other);
-                        return None;
-                    }
-                },
-            };
-            events += pending.request.events;
-            bytes += pending.request.bytes;
-            replies.push((pending.reply, pending._room));
-            Some(pending.request)
-        };
-        let outcomes = committer.batch(&mut next);
+        }
+        let outcomes = committer.batch(batch.requests);
         if let Some(head) = committer.head() {
             committed.send_if_modified(|known| {
                 let newer = head > *known;
@@ -170,7 +179,7 @@ fn write_until_closed<B: Backend>(
                 newer
             });
         }
-        for ((reply, _room), outcome) in replies.drain(..).zip(outcomes) {
+        for ((reply, _room), outcome) in batch.replies.into_iter().zip(outcomes) {
             // A caller that went away does not need its answer.
             let _ = reply.send(outcome);
         }

@@ -2,14 +2,18 @@
 //!
 //! This module knows envelopes, streams and numbers; it does not know what a run is.
 //!
-//! Reading order: [`committer`] decides batches against a [`backend`]; [`group_commit`] queues
-//! callers in front of it; `store` holds the two stores.
+//! Reading order: [`book`] decides one batch, [`committer`] asks a [`backend`] for what it
+//! touches and has it written; [`group_commit`] queues callers in front of it; `store` holds the
+//! stores.
 
 mod backend;
+mod book;
 mod committer;
 mod fault;
 mod group_commit;
 mod guard;
+mod lease;
+mod memory;
 mod request;
 mod wake;
 

@@ -1,13 +1,14 @@
 //! An append request made ready on its caller's thread: checked, and rendered but for numbers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use crate::digest::Sha256Digest;
 use crate::envelope::Draft;
 use crate::ids::{StreamName, TenantId};
-use crate::ports::{AppendError, AppendRequest, Expected, StreamAppend};
+use crate::ports::{AppendError, AppendRequest, Expected, Fence, StreamAppend};
 
 /// The largest append, in bytes of leaves.
 const MAX_APPEND_BYTES: usize = 32 * 1024 * 1024;
@@ -15,11 +16,15 @@ const MAX_APPEND_BYTES: usize = 32 * 1024 * 1024;
 /// The longest idempotency key, in bytes.
 const MAX_KEY_BYTES: usize = 512;
 
+/// The longest name of a lease, and of its holder, in bytes.
+pub(super) const MAX_LEASE_BYTES: usize = 256;
+
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) tenant: TenantId,
     pub(super) key: Option<PreparedKey>,
     pub(super) streams: Vec<PreparedStream>,
+    pub(super) fence: Option<Fence>,
     /// Events in all streams; at least one.
     pub(super) events: usize,
     /// Bytes of all drafts.
@@ -28,7 +33,7 @@ pub(super) struct Prepared {
 
 #[derive(Debug)]
 pub(super) struct PreparedKey {
-    pub(super) text: String,
+    pub(super) text: Arc<str>,
     /// Digest of streams, types and data.
     pub(super) content: Sha256Digest,
 }
@@ -45,13 +50,14 @@ impl Prepared {
         check_shape(&request)?;
         let key = request.key.map(|text| {
             let content = content_digest(&request.streams);
-            PreparedKey { text, content }
+            PreparedKey { text: Arc::from(text), content }
         });
         let tenant = request.tenant;
         let mut this = Self {
             tenant,
             key,
             streams: Vec::with_capacity(request.streams.len()),
+            fence: request.fence,
             events: 0,
             bytes: 0,
         };
@@ -94,11 +100,22 @@ fn check_shape(request: &AppendRequest) -> Result<(), AppendError> {
     if request.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_KEY_BYTES) {
         return invalid(format!("its key must have 1 to {MAX_KEY_BYTES} bytes"));
     }
+    if request.key.as_ref().is_some_and(|key| key.contains('\0')) {
+        return invalid("its key has a character that not every database can keep".to_string());
+    }
+    if request.fence.as_ref().is_some_and(|fence| !is_lease_name(&fence.lease)) {
+        return invalid(format!("the name of its lease must have 1 to {MAX_LEASE_BYTES} bytes"));
+    }
     let mut seen = BTreeSet::new();
     match request.streams.iter().find(|stream| !seen.insert(&stream.stream)) {
         Some(twice) => invalid(format!("the stream {} occurs twice", twice.stream)),
         None => Ok(()),
     }
+}
+
+/// Whether a lease, or its holder, can have this name.
+pub(super) fn is_lease_name(text: &str) -> bool {
+    !text.is_empty() && text.len() <= MAX_LEASE_BYTES && !text.contains('\0')
 }
 
 /// Digest of what makes two requests the same: streams, types and data, in order. Ids and

@@ -28,6 +28,11 @@ impl Wakeups {
         Arc::clone(&self.head)
     }
 
+    /// The highest head that was told.
+    pub(super) fn known(&self) -> Position {
+        *self.head.borrow()
+    }
+
     /// Tells a head that was seen.
     pub(super) fn tell(&self, head: Position) {
         self.head.send_if_modified(|known| {

@@ -3,11 +3,14 @@
 mod concurrency;
 mod content;
 mod failures;
+mod guards;
 mod identity;
 mod keys;
+mod leases;
 mod order;
 mod reading;
 mod subject;
+mod timelines;
 mod versions;
 
 use std::sync::Arc;
@@ -63,6 +66,17 @@ const LAWS: &[(&str, Law)] = book![
     failures::a_lost_answer_is_found_again,
     failures::an_unknown_outcome_is_resolved_by_key,
     failures::what_was_acknowledged_survives_a_kill,
+    leases::a_lease_is_held_by_one_at_a_time,
+    leases::a_lease_that_ran_out_goes_to_the_next,
+    leases::one_of_many_takes_a_lease,
+    leases::an_append_under_an_old_epoch_changes_nothing,
+    leases::a_takeover_fences_other_handles_at_once,
+    timelines::a_new_timeline_goes_on_where_the_old_one_ended,
+    timelines::only_the_timeline_that_is_written_can_be_left,
+    timelines::a_timeline_is_begun_under_the_appends_of_others,
+    timelines::all_log_heads_are_the_heads_of_each_log,
+    guards::a_halted_store_can_be_read_and_takes_nothing,
+    guards::what_waits_when_a_store_is_halted_is_not_appended,
 ];
 
 /// Names of all laws.

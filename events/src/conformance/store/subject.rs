@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::ids::{EventId, Position, StreamName, TenantId};
-use crate::journal::Faults;
+use crate::journal::{Faults, Guard};
 use crate::ports::{
-    Actor, AppendError, AppendRequest, Appended, Clock, EventStore, Expected, NewEvent, Recorded,
-    StreamAppend,
+    Actor, AppendError, AppendRequest, Appended, Clock, EventStore, Expected, Leases, NewEvent,
+    Recorded, StreamAppend,
 };
 use crate::time::Timestamp;
 
@@ -53,6 +53,14 @@ pub trait StoreUnderTest: Send + Sync {
     fn store(&self) -> Arc<dyn EventStore>;
     /// Where faults are ordered, if the store can fail on demand.
     fn faults(&self) -> Option<Arc<Faults>> {
+        None
+    }
+    /// Its leases, if it keeps any.
+    fn leases(&self) -> Option<Arc<dyn Leases>> {
+        None
+    }
+    /// What opens and halts it, if it asks.
+    fn guard(&self) -> Option<Arc<Guard>> {
         None
     }
     /// A further handle on the same record, if there can be one.

@@ -1,4 +1,4 @@
-//! Tables in memory, and how a transaction over them is taken back.
+//! Tables in memory. A transaction over them is one call, so there is nothing to take back.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::digest::Sha256Digest;
 use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::backend::{
-    Backend, BackendFault, CommitFault, Freshness, Head, KeptKey, Ref, Row,
+    Backend, BackendFault, CommitFault, Ending, Found, Freshness, Head, KeptKey, Ref, Row,
+    Snapshot, StoredStream, StoredTenant, Wanted, Write,
 };
 use crate::journal::committer::NEVER;
-use crate::ports::{LogHead, Recorded};
+use crate::ports::{Lease, LogHead, Recorded};
 use crate::tlog::{Frontier, empty_root};
 
 type Answer<T> = Result<T, BackendFault>;
@@ -17,17 +18,6 @@ type Answer<T> = Result<T, BackendFault>;
 #[derive(Default)]
 pub(super) struct MemoryBackend {
     tables: Tables,
-    undo: Option<Undo>,
-}
-
-/// What was there when the transaction began.
-struct Undo {
-    head: Head,
-    events: usize,
-    tenants: usize,
-    streams: usize,
-    frontiers: Vec<(usize, Frontier)>,
-    keys: Vec<(Ref, String)>,
 }
 
 pub(super) struct Tables {
@@ -37,7 +27,8 @@ pub(super) struct Tables {
     pub(super) streams: Vec<Stream>,
     tenants_by_name: HashMap<TenantId, usize>,
     streams_by_name: HashMap<(usize, StreamName), usize>,
-    keys: HashMap<(Ref, String), KeptKey>,
+    keys: HashMap<(Ref, Arc<str>), KeptKey>,
+    pub(super) leases: BTreeMap<String, Lease>,
 }
 
 pub(super) struct Event {
@@ -66,13 +57,21 @@ pub(super) struct Stream {
 impl Default for Tables {
     fn default() -> Self {
         Self {
-            head: Head { timeline: 1, position: Position(0), recorded_at: NEVER },
+            head: Head {
+                timeline: 1,
+                position: Position(0),
+                recorded_at: NEVER,
+                tenants: 0,
+                streams: 0,
+                generation: 0,
+            },
             events: Vec::new(),
             tenants: Vec::new(),
             streams: Vec::new(),
             tenants_by_name: HashMap::new(),
             streams_by_name: HashMap::new(),
             keys: HashMap::new(),
+            leases: BTreeMap::new(),
         }
     }
 }
@@ -150,12 +149,19 @@ impl Tables {
         }
     }
 
-    /// Takes the last event away again.
-    fn pop_event(&mut self) {
-        if let Some(event) = self.events.pop() {
-            self.tenants[event.tenant].log.pop();
-            self.streams[event.stream].events.pop();
-        }
+    fn add(&mut self, row: &Row, leaf: &[u8]) {
+        let at = self.events.len();
+        let (tenant, stream) = (index(row.tenant), index(row.stream));
+        self.tenants[tenant].log.push(at);
+        self.streams[stream].events.push(at);
+        self.events.push(Event {
+            tenant,
+            tenant_sequence: row.tenant_sequence,
+            stream,
+            version: row.version,
+            leaf_hash: row.leaf_hash,
+            leaf: Arc::from(leaf),
+        });
     }
 }
 
@@ -164,130 +170,91 @@ impl MemoryBackend {
         &self.tables
     }
 
-    fn undo(&mut self) -> Answer<&mut Undo> {
-        let outside = || BackendFault::Unavailable("written outside a transaction".to_string());
-        self.undo.as_mut().ok_or_else(outside)
+    pub(super) fn tables_mut(&mut self) -> &mut Tables {
+        &mut self.tables
     }
 }
 
-/// Short names are indexes, which fit.
+/// Short names are dense from 1.
 fn index(reference: Ref) -> usize {
-    usize::try_from(reference).unwrap_or(usize::MAX)
+    usize::try_from(reference - 1).unwrap_or(usize::MAX)
 }
 
 fn reference(index: usize) -> Ref {
-    Ref::try_from(index).unwrap_or(Ref::MAX)
+    Ref::try_from(index + 1).unwrap_or(Ref::MAX)
 }
 
 impl Backend for MemoryBackend {
-    fn begin(&mut self) -> Answer<Freshness> {
-        self.undo = Some(Undo {
-            head: self.tables.head,
-            events: self.tables.events.len(),
-            tenants: self.tables.tenants.len(),
-            streams: self.tables.streams.len(),
-            frontiers: Vec::new(),
-            keys: Vec::new(),
+    /// Reads all that is wanted: a look into a table costs what a look into memory does.
+    fn begin(&mut self, wanted: &Wanted<'_>) -> Answer<Snapshot> {
+        let tables = &self.tables;
+        let tenants: Vec<Option<usize>> =
+            wanted.tenants.iter().map(|t| tables.tenants_by_name.get(t.name).copied()).collect();
+        let stored_tenant = |at: &Option<usize>| {
+            Found::from(at.map(|at| StoredTenant {
+                reference: reference(at),
+                log: tables.tenants[at].frontier.clone(),
+            }))
+        };
+        let streams = wanted.streams.iter().map(|stream| {
+            let tenant = tenants[stream.tenant];
+            let at = tenant.and_then(|t| tables.streams_by_name.get(&(t, stream.name.clone())));
+            Found::from(at.map(|at| StoredStream {
+                reference: reference(*at),
+                size: tables.streams[*at].events.len() as u64,
+            }))
         });
-        Ok(Freshness::Unchanged)
+        let keys = wanted.keys.iter().map(|key| {
+            let tenant = tenants[key.tenant].map(reference)?;
+            tables.keys.get(&(tenant, Arc::from(key.text))).copied()
+        });
+        let leases = wanted
+            .leases
+            .iter()
+            .map(|lease| Found::from(tables.leases.get(lease.name).map(|lease| lease.fence.epoch)));
+        Ok(Snapshot {
+            freshness: Freshness::Unchanged,
+            head: tables.head,
+            streams: streams.collect(),
+            keys: keys.collect(),
+            leases: leases.collect(),
+            tenants: tenants.iter().map(stored_tenant).collect(),
+        })
     }
 
-    fn head(&mut self) -> Answer<Head> {
-        Ok(self.tables.head)
-    }
-
-    fn tenant(&mut self, name: &TenantId) -> Answer<Option<(Ref, Frontier)>> {
-        let found = self.tables.tenants_by_name.get(name);
-        Ok(found.map(|i| (reference(*i), self.tables.tenants[*i].frontier.clone())))
-    }
-
-    fn create_tenant(&mut self, name: &TenantId) -> Answer<Ref> {
-        let index = self.tables.tenants.len();
-        self.tables.tenants_by_name.insert(name.clone(), index);
-        let tenant = Tenant { name: name.clone(), frontier: Frontier::new(), log: Vec::new() };
-        self.tables.tenants.push(tenant);
-        Ok(reference(index))
-    }
-
-    fn stream(&mut self, tenant: Ref, name: &StreamName) -> Answer<Option<(Ref, u64)>> {
-        let found = self.tables.streams_by_name.get(&(index(tenant), name.clone()));
-        Ok(found.map(|i| (reference(*i), self.tables.streams[*i].events.len() as u64)))
-    }
-
-    fn create_stream(&mut self, tenant: Ref, name: &StreamName) -> Answer<Ref> {
-        let at = self.tables.streams.len();
-        let tenant = index(tenant);
-        self.tables.streams_by_name.insert((tenant, name.clone()), at);
-        self.tables.streams.push(Stream { tenant, name: name.clone(), events: Vec::new() });
-        Ok(reference(at))
-    }
-
-    fn key(&mut self, tenant: Ref, key: &str) -> Answer<Option<KeptKey>> {
-        Ok(self.tables.keys.get(&(tenant, key.to_string())).copied())
-    }
-
-    fn keep_key(&mut self, tenant: Ref, key: &str, kept: &KeptKey) -> Answer<()> {
-        self.undo()?.keys.push((tenant, key.to_string()));
-        self.tables.keys.insert((tenant, key.to_string()), *kept);
-        Ok(())
-    }
-
-    fn insert(&mut self, row: Row) -> Answer<()> {
-        let at = self.tables.events.len();
-        if row.position.0 != at as u64 + 1 {
-            return Err(BackendFault::Corrupt(format!("position {} is taken", row.position)));
+    fn write(&mut self, write: &Write<'_>, ending: Ending) -> Result<(), CommitFault> {
+        if ending == Ending::TakeBack {
+            return Ok(());
         }
-        let (tenant, stream) = (index(row.tenant), index(row.stream));
-        self.tables.tenants[tenant].log.push(at);
-        self.tables.streams[stream].events.push(at);
-        self.tables.events.push(Event {
-            tenant,
-            tenant_sequence: row.tenant_sequence,
-            stream,
-            version: row.version,
-            leaf_hash: row.leaf_hash,
-            leaf: Arc::from(row.leaf),
-        });
-        Ok(())
-    }
-
-    fn set_tenant(&mut self, tenant: Ref, frontier: &Frontier) -> Answer<()> {
-        let at = index(tenant);
-        let before = std::mem::replace(&mut self.tables.tenants[at].frontier, frontier.clone());
-        self.undo()?.frontiers.push((at, before));
-        Ok(())
-    }
-
-    fn set_head(&mut self, head: &Head) -> Answer<()> {
-        self.tables.head = *head;
-        Ok(())
-    }
-
-    fn commit(&mut self) -> Result<(), CommitFault> {
-        self.undo = None;
-        Ok(())
-    }
-
-    fn rollback(&mut self) {
-        let Some(undo) = self.undo.take() else { return };
         let tables = &mut self.tables;
-        while tables.events.len() > undo.events {
-            tables.pop_event();
+        if write.before != tables.head {
+            let message = "decided against a head that is not the head".to_string();
+            return Err(BackendFault::Corrupt(message).into());
         }
-        for (at, frontier) in undo.frontiers {
-            tables.tenants[at].frontier = frontier;
+        for tenant in write.tenants.iter().filter(|tenant| tenant.created) {
+            let name = tenant.name.clone();
+            tables.tenants_by_name.insert(name.clone(), index(tenant.reference));
+            tables.tenants.push(Tenant { name, frontier: Frontier::new(), log: Vec::new() });
         }
-        for stream in tables.streams.drain(undo.streams..) {
-            tables.streams_by_name.remove(&(stream.tenant, stream.name));
+        for stream in write.streams.iter().filter(|stream| stream.created) {
+            let (tenant, name) = (index(stream.tenant), stream.name.clone());
+            tables.streams_by_name.insert((tenant, name.clone()), index(stream.reference));
+            tables.streams.push(Stream { tenant, name, events: Vec::new() });
         }
-        for tenant in tables.tenants.drain(undo.tenants..) {
-            tables.tenants_by_name.remove(&tenant.name);
+        for (row, leaf) in write.rows.iter().zip(&write.leaves) {
+            tables.add(row, leaf);
         }
-        for key in undo.keys {
-            tables.keys.remove(&key);
+        for tenant in &write.tenants {
+            tables.tenants[index(tenant.reference)].frontier = tenant.log.clone();
         }
-        tables.head = undo.head;
+        for key in &write.keys {
+            tables.keys.insert((key.tenant, Arc::clone(key.text)), key.kept);
+        }
+        tables.head = write.head;
+        Ok(())
     }
+
+    fn rollback(&mut self) {}
 
     fn reopen(&mut self) -> Answer<()> {
         Ok(())

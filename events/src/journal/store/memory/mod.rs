@@ -5,6 +5,7 @@
 
 mod audit;
 mod backend;
+mod lease;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub struct MemoryStore {
     committer: Mutex<Committer<MemoryBackend>>,
     wakeups: Wakeups,
     guard: Arc<Guard>,
+    clock: Arc<dyn Clock>,
 }
 
 impl MemoryStore {
@@ -38,13 +40,15 @@ impl MemoryStore {
 
     /// An empty store whose commits can be made to fail.
     pub fn with_faults(clock: Arc<dyn Clock>, faults: Option<Arc<Faults>>) -> Self {
-        let committer = Mutex::new(Committer::new(MemoryBackend::default(), clock, faults));
-        let (wakeups, guard) = (Wakeups::new(Position(0)), Arc::new(Guard::open()));
-        Self { committer, wakeups, guard }
+        let guard = Arc::new(Guard::open());
+        let (backend, wakeups) = (MemoryBackend::default(), Wakeups::new(Position(0)));
+        let committer = Committer::new(backend, Arc::clone(&clock), Arc::clone(&guard), faults);
+        Self { committer: Mutex::new(committer), wakeups, guard, clock }
     }
 
     /// The same store behind another guard.
     pub fn guarded(mut self, guard: Arc<Guard>) -> Self {
+        self.lock().set_guard(Arc::clone(&guard));
         self.guard = guard;
         self
     }
@@ -62,10 +66,10 @@ impl MemoryStore {
 impl EventStore for MemoryStore {
     async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
         self.guard.check()?;
-        let mut request = Some(Prepared::new(request)?);
+        let request = Prepared::new(request)?;
         let (outcome, head) = {
             let mut committer = self.lock();
-            let outcome = committer.batch(&mut || request.take()).pop();
+            let outcome = committer.batch(vec![request]).pop();
             (outcome, committer.backend().tables().head())
         };
         self.wakeups.tell(head);

@@ -3,6 +3,7 @@
 
 mod audit;
 mod health;
+mod lease;
 mod open;
 mod read;
 mod write;
@@ -69,6 +70,8 @@ pub struct SqliteStore {
     readers: Readers,
     wakeups: Wakeups,
     guard: Arc<Guard>,
+    database: open::Database,
+    clock: Arc<dyn Clock>,
 }
 
 impl SqliteStore {
@@ -76,14 +79,15 @@ impl SqliteStore {
     pub fn open(options: SqliteOptions) -> Result<Self, OpenError> {
         let database = open::Database::prepare(&options.path, options.busy_timeout)?;
         let backend = SqliteBackend::open(database.clone())?;
-        let readers = Readers::open(database)?;
+        let readers = Readers::open(database.clone())?;
         let head = readers.now(|reader| reader.head()).map_err(OpenError::from)?;
         let wakeups = Wakeups::new(head);
-        let committer = Committer::new(backend, options.clock, options.faults);
+        let SqliteOptions { clock, guard, faults, .. } = options;
+        let committer = Committer::new(backend, Arc::clone(&clock), Arc::clone(&guard), faults);
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| OpenError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers, wakeups, guard: options.guard })
+        Ok(Self { writer, readers, wakeups, guard, database, clock })
     }
 }
 

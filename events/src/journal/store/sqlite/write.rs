@@ -7,7 +7,8 @@ use super::open::Database;
 use crate::digest::Sha256Digest;
 use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::backend::{
-    Backend, BackendFault, CommitFault, Freshness, Head, KeptKey, Ref, Row,
+    Backend, BackendFault, CommitFault, Ending, Found, Freshness, Head, KeptKey, KeyWrite, Row,
+    Snapshot, StoredStream, StoredTenant, StreamWrite, TenantWrite, Wanted, Write,
 };
 use crate::time::Timestamp;
 use crate::tlog::Frontier;
@@ -44,8 +45,9 @@ impl SqliteBackend {
     }
 }
 
-impl Backend for SqliteBackend {
-    fn begin(&mut self) -> Answer<Freshness> {
+impl SqliteBackend {
+    /// Opens a transaction with the write lock.
+    fn lock(&mut self) -> Answer<Freshness> {
         if !self.connection.is_autocommit() {
             // A transaction that could not be rolled back: only a new connection is rid of it.
             self.reopen()?;
@@ -57,48 +59,43 @@ impl Backend for SqliteBackend {
         Ok(if fresh { Freshness::Unchanged } else { Freshness::Unknown })
     }
 
-    fn head(&mut self) -> Answer<Head> {
+    fn head(&self) -> Answer<Head> {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Head {
                 timeline: unsigned(row, 0)?,
                 position: Position(unsigned(row, 1)?),
                 recorded_at: Timestamp(row.get(2)?),
+                tenants: row.get(3)?,
+                streams: row.get(4)?,
+                generation: 0,
             })
         };
-        self.row(include_str!("sql/head_read.sql"), [], read)?
+        self.row(include_str!("sql/counters_read.sql"), [], read)?
             .ok_or_else(|| BackendFault::Corrupt("the row of counters is missing".to_string()))
     }
 
-    fn tenant(&mut self, name: &TenantId) -> Answer<Option<(Ref, Frontier)>> {
+    fn tenant(&self, name: &TenantId) -> Answer<Option<StoredTenant>> {
         let found = self.row(include_str!("sql/tenant_read.sql"), [name.as_str()], |row| {
             let frontier = row.get_ref(2)?.as_blob()?;
             Ok((row.get(0)?, Frontier::from_bytes(unsigned(row, 1)?, frontier)))
         })?;
         match found {
             None => Ok(None),
-            Some((reference, Ok(frontier))) => Ok(Some((reference, frontier))),
+            Some((reference, Ok(log))) => Ok(Some(StoredTenant { reference, log })),
             Some((_, Err(error))) => {
                 Err(BackendFault::Corrupt(format!("the log of tenant {name}: {error}")))
             }
         }
     }
 
-    fn create_tenant(&mut self, name: &TenantId) -> Answer<Ref> {
-        self.execute(include_str!("sql/tenant_create.sql"), [name.as_str()])?;
-        Ok(self.connection.last_insert_rowid())
-    }
-
-    fn stream(&mut self, tenant: Ref, name: &StreamName) -> Answer<Option<(Ref, u64)>> {
+    fn stream(&self, tenant: &str, name: &StreamName) -> Answer<Option<StoredStream>> {
         let sql = include_str!("sql/stream_read.sql");
-        self.row(sql, params![tenant, name.as_str()], |row| Ok((row.get(0)?, unsigned(row, 1)?)))
+        self.row(sql, params![tenant, name.as_str()], |row| {
+            Ok(StoredStream { reference: row.get(0)?, size: unsigned(row, 1)? })
+        })
     }
 
-    fn create_stream(&mut self, tenant: Ref, name: &StreamName) -> Answer<Ref> {
-        self.execute(include_str!("sql/stream_create.sql"), params![tenant, name.as_str()])?;
-        Ok(self.connection.last_insert_rowid())
-    }
-
-    fn key(&mut self, tenant: Ref, key: &str) -> Answer<Option<KeptKey>> {
+    fn key(&self, tenant: &str, key: &str) -> Answer<Option<KeptKey>> {
         self.row(include_str!("sql/key_read.sql"), params![tenant, key], |row| {
             Ok(KeptKey {
                 content: Sha256Digest(row.get(0)?),
@@ -109,16 +106,39 @@ impl Backend for SqliteBackend {
         })
     }
 
-    fn keep_key(&mut self, tenant: Ref, key: &str, kept: &KeptKey) -> Answer<()> {
-        let KeptKey { content, first, last, recorded_at } = kept;
+    fn epoch(&self, lease: &str) -> Answer<Option<u64>> {
+        self.row(include_str!("sql/lease_read.sql"), [lease], |row| unsigned(row, 0))
+    }
+
+    fn write_tenant(&self, tenant: &TenantWrite<'_>) -> Answer<()> {
+        let (size, frontier) = (signed(tenant.log.size())?, tenant.log.to_bytes());
+        match tenant.created {
+            true => self.execute(
+                include_str!("sql/tenant_create.sql"),
+                params![tenant.reference, tenant.name.as_str(), size, frontier],
+            ),
+            false => self.execute(
+                include_str!("sql/tenant_write.sql"),
+                params![tenant.reference, size, frontier],
+            ),
+        }
+    }
+
+    fn create_stream(&self, stream: &StreamWrite<'_>) -> Answer<()> {
+        let params = params![stream.reference, stream.tenant, stream.name.as_str()];
+        self.execute(include_str!("sql/stream_create.sql"), params)
+    }
+
+    fn keep_key(&self, key: &KeyWrite<'_>) -> Answer<()> {
+        let KeptKey { content, first, last, recorded_at } = key.kept;
         let (first, last) = (signed(first.0)?, signed(last.0)?);
         self.execute(
             include_str!("sql/key_write.sql"),
-            params![tenant, key, content.0, first, last, recorded_at.0],
+            params![key.tenant, &**key.text, content.0, first, last, recorded_at.0],
         )
     }
 
-    fn insert(&mut self, row: Row) -> Answer<()> {
+    fn insert(&self, row: &Row, leaf: &[u8]) -> Answer<()> {
         self.execute(
             include_str!("sql/event_insert.sql"),
             params![
@@ -128,19 +148,20 @@ impl Backend for SqliteBackend {
                 row.stream,
                 signed(row.version)?,
                 row.leaf_hash.0,
-                row.leaf
+                leaf
             ],
         )
     }
 
-    fn set_tenant(&mut self, tenant: Ref, frontier: &Frontier) -> Answer<()> {
-        let params = params![tenant, signed(frontier.size())?, frontier.to_bytes()];
-        self.execute(include_str!("sql/tenant_write.sql"), params)
-    }
-
-    fn set_head(&mut self, head: &Head) -> Answer<()> {
-        let (timeline, position) = (signed(head.timeline)?, signed(head.position.0)?);
-        let params = params![timeline, position, head.recorded_at.0];
+    fn write_all(&self, write: &Write<'_>) -> Answer<()> {
+        write.tenants.iter().try_for_each(|tenant| self.write_tenant(tenant))?;
+        let created = write.streams.iter().filter(|stream| stream.created);
+        created.into_iter().try_for_each(|stream| self.create_stream(stream))?;
+        let mut events = write.rows.iter().zip(&write.leaves);
+        events.try_for_each(|(row, leaf)| self.insert(row, leaf))?;
+        write.keys.iter().try_for_each(|key| self.keep_key(key))?;
+        let Head { timeline, position, recorded_at, .. } = write.head;
+        let params = params![signed(timeline)?, signed(position.0)?, recorded_at.0];
         self.execute(include_str!("sql/head_write.sql"), params)
     }
 
@@ -152,6 +173,50 @@ impl Backend for SqliteBackend {
             Err(fault) if !self.connection.is_autocommit() => Err(CommitFault::NotCommitted(fault)),
             Err(BackendFault::Unavailable(reason) | BackendFault::Corrupt(reason)) => {
                 Err(CommitFault::AnswerLost(reason))
+            }
+        }
+    }
+}
+
+impl Backend for SqliteBackend {
+    fn begin(&mut self, wanted: &Wanted<'_>) -> Answer<Snapshot> {
+        let freshness = self.lock()?;
+        let holds = freshness == Freshness::Unchanged;
+        let head = match wanted.head.filter(|_| holds) {
+            Some(head) => head,
+            None => self.head()?,
+        };
+        let tenants = wanted.tenants.iter().map(|tenant| match holds && tenant.known {
+            true => Ok(Found::AsRemembered),
+            false => self.tenant(tenant.name).map(Found::from),
+        });
+        let name_of = |at: usize| wanted.tenants[at].name.as_str();
+        let streams = wanted.streams.iter().map(|stream| match holds && stream.known {
+            true => Ok(Found::AsRemembered),
+            false => self.stream(name_of(stream.tenant), stream.name).map(Found::from),
+        });
+        let keys = wanted.keys.iter().map(|key| self.key(name_of(key.tenant), key.text));
+        let leases = wanted.leases.iter().map(|lease| match holds && lease.known {
+            true => Ok(Found::AsRemembered),
+            false => self.epoch(lease.name).map(Found::from),
+        });
+        Ok(Snapshot {
+            freshness,
+            head,
+            tenants: tenants.collect::<Answer<_>>()?,
+            streams: streams.collect::<Answer<_>>()?,
+            keys: keys.collect::<Answer<_>>()?,
+            leases: leases.collect::<Answer<_>>()?,
+        })
+    }
+
+    fn write(&mut self, write: &Write<'_>, ending: Ending) -> Result<(), CommitFault> {
+        self.write_all(write)?;
+        match ending {
+            Ending::Commit => self.commit(),
+            Ending::TakeBack => {
+                self.rollback();
+                Ok(())
             }
         }
     }

@@ -1,1 +1,1 @@
-INSERT INTO stream (tenant, name) VALUES (?1, ?2)
+INSERT INTO stream (id, tenant, name) VALUES (?1, ?2, ?3)

@@ -1,1 +1,1 @@
-INSERT INTO tenant (name, size, frontier) VALUES (?1, 0, x'')
+INSERT INTO tenant (id, name, size, frontier) VALUES (?1, ?2, ?3, ?4)

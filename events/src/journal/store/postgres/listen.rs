@@ -1,0 +1,79 @@
+//! Hears of appends of other processes at once. Notifications only wake: what the head is, the
+//! database says. Whatever is missed, the slow look of those who wait finds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::poll_fn;
+use futures_util::{FutureExt, StreamExt};
+use tokio_postgres::AsyncMessage;
+
+use super::read::Reading;
+use super::retry::Backoff;
+use super::session::alive;
+use super::url::PostgresUrl;
+use crate::ids::Position;
+use crate::journal::wake::Wakeups;
+
+/// The longest wait between two tries to connect.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Listens until it is dropped.
+pub(super) struct Listener(tokio::task::JoinHandle<()>);
+
+impl Listener {
+    pub(super) fn start(url: PostgresUrl, reading: Arc<Reading>, wakeups: Arc<Wakeups>) -> Self {
+        Self(tokio::spawn(async move {
+            let mut backoff = Backoff::new(LONGEST_WAIT);
+            loop {
+                if listen(&url, &reading, &wakeups).await.is_some() {
+                    backoff = Backoff::new(LONGEST_WAIT);
+                }
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Listens until the connection ends. `None`: there never was one.
+async fn listen(url: &PostgresUrl, reading: &Reading, wakeups: &Wakeups) -> Option<()> {
+    let mut config = url.config();
+    alive(&mut config);
+    let (client, mut connection) = config.connect(url.tls().ok()?).await.ok()?;
+    let mut messages = poll_fn(move |context| connection.poll_message(context)).fuse();
+    let mut begun = client.batch_execute("LISTEN dagbook_head").boxed().fuse();
+    // The connection is driven by asking it for messages.
+    loop {
+        futures_util::select_biased! {
+            answer = begun => break answer.ok()?,
+            message = messages.next() => match message {
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            },
+        }
+    }
+    // What was appended before nobody told.
+    look(reading, wakeups).await;
+    while let Some(Ok(message)) = messages.next().await {
+        let AsyncMessage::Notification(told) = message else { continue };
+        // Its own appends a process knows of. A number that somebody has made up is asked about
+        // and believed no further.
+        let news = told.payload().parse().is_ok_and(|told| Position(told) > wakeups.known());
+        if news {
+            look(reading, wakeups).await;
+        }
+    }
+    Some(())
+}
+
+async fn look(reading: &Reading, wakeups: &Wakeups) {
+    if let Ok((_, head)) = reading.head().await {
+        wakeups.tell(head);
+    }
+}

@@ -1,0 +1,161 @@
+//! The reading side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use super::names::{Names, corrupt, damaged};
+use super::pool::Readers;
+use super::writer::{get, unsigned};
+use crate::ids::{Position, StreamName, TenantId};
+use crate::ports::{LogHead, ReadError, Recorded};
+use crate::tlog::{Frontier, empty_root, leaf_hash};
+
+type Answer<T> = Result<T, ReadError>;
+
+/// Reads events, and remembers names.
+pub(super) struct Reading {
+    pub(super) readers: Readers,
+    names: Names,
+}
+
+impl Reading {
+    pub(super) fn new(readers: Readers) -> Self {
+        Self { readers, names: Names::default() }
+    }
+
+    /// Timeline and position.
+    pub(super) async fn head(&self) -> Answer<(u64, Position)> {
+        let rows = self.readers.rows(include_str!("sql/head_read.sql"), &[]).await?;
+        let row = rows
+            .first()
+            .ok_or_else(|| corrupt(Position(0), "the row of counters is missing".to_string()))?;
+        let position = unsigned(row, 1).map_err(damaged)?;
+        Ok((unsigned(row, 0).map_err(damaged)?, Position(position)))
+    }
+
+    pub(super) async fn after(&self, cursor: Position, limit: usize) -> Answer<Vec<Recorded>> {
+        let (cursor, limit) = (bound(cursor.0), bound(limit as u64));
+        self.events(include_str!("sql/events_after.sql"), &[&cursor, &limit]).await
+    }
+
+    pub(super) async fn stream(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from: u64,
+        limit: usize,
+    ) -> Answer<Vec<Recorded>> {
+        let (tenant, stream) = (tenant.as_str(), stream.as_str());
+        let (from, limit) = (bound(from), bound(limit as u64));
+        let sql = include_str!("sql/events_of_stream.sql");
+        self.events(sql, &[&tenant, &stream, &from, &limit]).await
+    }
+
+    pub(super) async fn log(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Answer<Vec<Recorded>> {
+        let (tenant, from, limit) = (tenant.as_str(), bound(from), bound(limit as u64));
+        self.events(include_str!("sql/events_of_log.sql"), &[&tenant, &from, &limit]).await
+    }
+
+    pub(super) async fn stream_names(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        limit: usize,
+    ) -> Answer<Vec<StreamName>> {
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let (tenant, limit) = (tenant.as_str(), bound(limit as u64));
+        // With a whole kind in the prefix an index finds the newest without a search.
+        let rows = match prefix.split_once('/') {
+            Some((kind, _)) => {
+                let sql = include_str!("sql/streams_of_kind.sql");
+                self.readers.rows(sql, &[&tenant, &kind, &prefix, &limit]).await?
+            }
+            None => {
+                let sql = include_str!("sql/streams_newest.sql");
+                self.readers.rows(sql, &[&tenant, &prefix, &limit]).await?
+            }
+        };
+        let name = |row: &Row| {
+            let detail = |error| corrupt(Position(0), format!("the name of a stream: {error}"));
+            StreamName::new(get(row, 0).map_err(damaged)?).map_err(detail)
+        };
+        rows.iter().map(name).collect()
+    }
+
+    pub(super) async fn log_head(&self, tenant: &TenantId) -> Answer<LogHead> {
+        let sql = include_str!("sql/log_head.sql");
+        let rows = self.readers.rows(sql, &[&tenant.as_str()]).await?;
+        match rows.first() {
+            None => Ok(LogHead { size: 0, root: empty_root() }),
+            Some(row) => read_log_head(row, 0, tenant.as_str()),
+        }
+    }
+
+    pub(super) async fn log_heads(&self) -> Answer<BTreeMap<TenantId, LogHead>> {
+        let rows = self.readers.rows(include_str!("sql/log_heads.sql"), &[]).await?;
+        let head = |row: &Row| {
+            let name: &str = get(row, 0).map_err(damaged)?;
+            let head = read_log_head(row, 1, name)?;
+            let tenant = TenantId::new(name)
+                .map_err(|error| corrupt(Position(0), format!("the name of a tenant: {error}")))?;
+            Ok((tenant, head))
+        };
+        rows.iter().map(head).collect()
+    }
+
+    /// Reads events and checks each leaf against its hash, so that a damaged byte is never
+    /// taken for history.
+    async fn events(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Answer<Vec<Recorded>> {
+        let rows = self.readers.rows(sql, params).await?;
+        let mut streams = Vec::with_capacity(rows.len());
+        for row in &rows {
+            streams.push(get::<i64>(row, 1).map_err(damaged)?);
+        }
+        let names = self.names.of(&self.readers, streams.iter().copied()).await?;
+        let mut events = Vec::with_capacity(rows.len());
+        for (row, stream) in rows.iter().zip(&streams) {
+            let position = Position(unsigned(row, 0).map_err(damaged)?);
+            let (tenant, stream) = names
+                .get(stream)
+                .cloned()
+                .ok_or_else(|| corrupt(position, "its stream is not known".to_string()))?;
+            let (hash, leaf): (&[u8], &[u8]) =
+                (get(row, 4).map_err(damaged)?, get(row, 5).map_err(damaged)?);
+            if leaf_hash(leaf).0 != hash {
+                let detail = "the leaf does not have the hash that was stored with it";
+                return Err(corrupt(position, detail.to_string()));
+            }
+            events.push(Recorded {
+                position,
+                tenant,
+                tenant_sequence: unsigned(row, 2).map_err(damaged)?,
+                stream,
+                version: unsigned(row, 3).map_err(damaged)?,
+                leaf: Arc::from(leaf),
+            });
+        }
+        Ok(events)
+    }
+}
+
+fn read_log_head(row: &Row, column: usize, tenant: &str) -> Answer<LogHead> {
+    let size = unsigned(row, column).map_err(damaged)?;
+    let log = Frontier::from_bytes(size, get(row, column + 1).map_err(damaged)?)
+        .map_err(|error| corrupt(Position(0), format!("the log of tenant {tenant}: {error}")))?;
+    Ok(LogHead { size: log.size(), root: log.root() })
+}
+
+/// A bound for a query; beyond what Postgres counts there is nothing.
+pub(super) fn bound(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,1 @@
+SELECT leaf_hash FROM event WHERE position = $1

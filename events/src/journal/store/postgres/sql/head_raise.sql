@@ -1,0 +1,1 @@
+UPDATE head SET generation = generation + 1 WHERE one = 1

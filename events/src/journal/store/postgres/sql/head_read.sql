@@ -1,0 +1,1 @@
+SELECT timeline, position, recorded_at FROM head WHERE one = 1

@@ -1,0 +1,4 @@
+UPDATE lease
+SET expires_at = (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $3::bigint
+WHERE name = $1 AND epoch = $2
+RETURNING epoch, holder, expires_at

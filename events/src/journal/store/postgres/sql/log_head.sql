@@ -1,0 +1,1 @@
+SELECT size, frontier FROM tenant WHERE name = $1

@@ -1,0 +1,1 @@
+SELECT name, size, frontier FROM tenant ORDER BY id

@@ -1,0 +1,1 @@
+SELECT event_partitions_ahead($1, $2)

@@ -1,0 +1,1 @@
+SELECT epoch, holder, expires_at FROM lease WHERE name = ?1

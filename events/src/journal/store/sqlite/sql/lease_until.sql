@@ -1,0 +1,2 @@
+UPDATE lease SET expires_at = ?3 WHERE name = ?1 AND epoch = ?2
+RETURNING epoch, holder, expires_at

