@@ -62,6 +62,8 @@ pub struct Draft {
     numbers_at: usize,
     kind: Arc<str>,
     traceparent: Option<Arc<str>>,
+    /// It was a leaf before, and is none in the making.
+    is_recorded: bool,
 }
 
 impl Draft {
@@ -79,7 +81,14 @@ impl Draft {
             return Err(SealError::TooLarge { kind: event.kind, bytes });
         }
         let numbers_at = head.len();
-        Ok(Self { bytes: head, numbers_at, kind: event.kind, traceparent: event.traceparent })
+        let (kind, traceparent) = (event.kind, event.traceparent);
+        Ok(Self { bytes: head, numbers_at, kind, traceparent, is_recorded: false })
+    }
+
+    /// A leaf that has its numbers already and keeps them.
+    pub(crate) fn recorded(leaf: &[u8]) -> Self {
+        let (bytes, numbers_at) = (leaf.to_vec(), leaf.len());
+        Self { bytes, numbers_at, kind: Arc::from(""), traceparent: None, is_recorded: true }
     }
 
     /// Bytes without the numbers.
@@ -105,6 +114,9 @@ impl Draft {
 
     /// Gives it numbers, in place of those that it may have, and returns the leaf.
     pub fn number(&mut self, tenant: &TenantId, stream: &StreamName, numbers: Numbers) -> &[u8] {
+        if self.is_recorded {
+            return &self.bytes;
+        }
         self.bytes.truncate(self.numbers_at);
         let out = &mut self.bytes;
         let number = |out: &mut Vec<u8>, name: &[u8], value: u64| {

@@ -9,6 +9,7 @@ use super::fault::{Fault, Faults};
 use super::guard::Guard;
 use super::memory::Memory;
 use super::request::Prepared;
+use super::restore::Recorded;
 use crate::ids::Position;
 use crate::ports::{AppendError, Clock};
 use crate::time::Timestamp;
@@ -236,6 +237,31 @@ impl<B: Backend> Committer<B> {
     fn abandon(&mut self) {
         self.backend.rollback();
         self.memory.forget();
+    }
+
+    /// Takes leaves that were recorded once, in one transaction, and returns the new head.
+    pub(super) fn restore(&mut self, leaves: &[Arc<[u8]>]) -> Result<Position, AppendError> {
+        let (mut requests, clock, envelopes) = Recorded::read(leaves)?.into_parts();
+        let mut book = Book::open(&self.memory, &requests);
+        let head = self.begin(&mut book)?;
+        let mut decision = book.decide(&mut requests, head, &clock);
+        let refused =
+            decision.outcomes.iter_mut().find_map(|outcome| outcome.as_ref().err().cloned());
+        let write = book.write(&decision, &requests);
+        let fits = refused.map_or_else(
+            || Recorded::check(&envelopes, &write),
+            |error| {
+                Err(AppendError::Invalid(format!("the leaves do not continue the record: {error}")))
+            },
+        );
+        let Some(witness) = decision.witness().filter(|_| fits.is_ok()) else {
+            self.abandon();
+            return Err(fits.err().unwrap_or_else(|| AppendError::Invalid("no leaves".into())));
+        };
+        self.commit(&write, &witness, None)?;
+        let position = decision.head.position;
+        self.keep(book, decision);
+        Ok(position)
     }
 
     /// Goes over to the timeline behind `current`, in a transaction of its own.

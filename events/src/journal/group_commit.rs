@@ -46,6 +46,8 @@ enum Work {
     Append(Pending),
     /// To go over to the timeline behind this one.
     Timeline(u64, oneshot::Sender<Result<u64, AppendError>>),
+    /// To take leaves that were recorded once.
+    Restore(Vec<Arc<[u8]>>, oneshot::Sender<Result<Position, AppendError>>),
 }
 
 struct Pending {
@@ -87,8 +89,19 @@ impl GroupCommit {
     }
 
     pub(super) async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        self.ask(|reply| Work::Timeline(current, reply)).await
+    }
+
+    pub(super) async fn restore(&self, leaves: Vec<Arc<[u8]>>) -> Result<Position, AppendError> {
+        self.ask(|reply| Work::Restore(leaves, reply)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        work: impl FnOnce(oneshot::Sender<Result<T, AppendError>>) -> Work,
+    ) -> Result<T, AppendError> {
         let (reply, answer) = oneshot::channel();
-        let work = Work::Timeline(current, reply);
+        let work = work(reply);
         if self.queue.as_ref().is_none_or(|queue| queue.send(work).is_err()) {
             return Err(AppendError::Unavailable("the writer has stopped".to_string()));
         }
@@ -161,6 +174,12 @@ fn write_until_closed<B: Backend>(
                 let _ = reply.send(committer.begin_timeline(current));
                 continue;
             }
+            Work::Restore(leaves, reply) => {
+                let restored = committer.restore(&leaves);
+                tell(committed, committer.head());
+                let _ = reply.send(restored);
+                continue;
+            }
         };
         let mut batch = Gathered::default();
         batch.add(first);
@@ -172,16 +191,20 @@ fn write_until_closed<B: Backend>(
             }
         }
         let outcomes = committer.batch(batch.requests);
-        if let Some(head) = committer.head() {
-            committed.send_if_modified(|known| {
-                let newer = head > *known;
-                *known = head.max(*known);
-                newer
-            });
-        }
+        tell(committed, committer.head());
         for ((reply, _room), outcome) in batch.replies.into_iter().zip(outcomes) {
             // A caller that went away does not need its answer.
             let _ = reply.send(outcome);
         }
     }
+}
+
+/// Tells those who wait of a new head.
+fn tell(committed: &watch::Sender<Position>, head: Option<Position>) {
+    let Some(head) = head else { return };
+    committed.send_if_modified(|known| {
+        let newer = head > *known;
+        *known = head.max(*known);
+        newer
+    });
 }

@@ -15,6 +15,7 @@ mod guard;
 mod lease;
 mod memory;
 mod request;
+mod restore;
 mod wake;
 
 pub mod blobs;
@@ -22,9 +23,11 @@ pub mod bus;
 #[cfg(feature = "keys")]
 pub mod checkpoints;
 pub mod clock;
+pub mod copy;
 #[cfg(feature = "keys")]
 pub mod keys;
 pub mod reconcile;
+pub mod recovery;
 pub mod store;
 pub mod verify;
 

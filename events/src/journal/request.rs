@@ -74,6 +74,18 @@ impl Prepared {
         Ok(this)
     }
 
+    /// A request for one event that is rendered already.
+    pub(super) fn of_draft(
+        tenant: TenantId,
+        name: StreamName,
+        expected: Expected,
+        draft: Draft,
+    ) -> Self {
+        let bytes = draft.len();
+        let streams = vec![PreparedStream { name, expected, drafts: vec![draft] }];
+        Self { tenant, key: None, streams, fence: None, events: 1, bytes }
+    }
+
     fn add(&mut self, stream: StreamAppend) -> Result<(), AppendError> {
         let mut drafts = Vec::with_capacity(stream.events.len());
         for event in stream.events {

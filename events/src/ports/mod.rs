@@ -6,6 +6,7 @@ mod clock;
 mod copy;
 mod lease;
 mod objects;
+mod restore;
 mod signer;
 mod store;
 
@@ -15,6 +16,7 @@ pub use clock::{Clock, Rng};
 pub use copy::{Board, CopiedEvent, CopyError, CopyScan, Notes, PostedNote, RecordCopy};
 pub use lease::{Fence, Lease, LeaseAnswer, Leases};
 pub use objects::{ObjectError, Objects};
+pub use restore::Restore;
 pub use signer::{SignError, Signer};
 pub use store::{
     Actor, AppendError, AppendRequest, Appended, BlobRef, EventStore, Expected, LogHead, NewEvent,

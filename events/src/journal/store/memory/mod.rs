@@ -21,7 +21,7 @@ use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
 use crate::journal::wake::Wakeups;
 use crate::ports::{
-    AppendError, AppendRequest, Appended, Clock, EventStore, LogHead, ReadError, Recorded,
+    AppendError, AppendRequest, Appended, Clock, EventStore, LogHead, ReadError, Recorded, Restore,
 };
 
 /// Keeps events in memory. Clones of the `Arc` around it are its only handles.
@@ -134,5 +134,14 @@ impl EventStore for MemoryStore {
         timeout: Duration,
     ) -> Result<Position, ReadError> {
         self.wakeups.wait(cursor, timeout, || std::future::ready(Ok(self.read(Tables::head)))).await
+    }
+}
+
+#[async_trait]
+impl Restore for MemoryStore {
+    async fn restore(&self, leaves: Vec<Arc<[u8]>>) -> Result<Position, AppendError> {
+        let head = self.lock().restore(&leaves)?;
+        self.wakeups.tell(head);
+        Ok(head)
     }
 }

@@ -22,7 +22,7 @@ use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
 use crate::journal::wake::Wakeups;
 use crate::ports::{
-    AppendError, AppendRequest, Appended, EventStore, LogHead, ReadError, Recorded,
+    AppendError, AppendRequest, Appended, EventStore, LogHead, ReadError, Recorded, Restore,
 };
 
 /// Whole partitions that there are ahead of the head when a store is opened.
@@ -174,5 +174,12 @@ impl EventStore for PostgresStore {
     ) -> Result<Position, ReadError> {
         let look = async || Ok(self.reading.head().await?.1);
         self.wakeups.wait(cursor, timeout, look).await
+    }
+}
+
+#[async_trait]
+impl Restore for PostgresStore {
+    async fn restore(&self, leaves: Vec<Arc<[u8]>>) -> Result<Position, AppendError> {
+        self.writer.restore(leaves).await
     }
 }

@@ -27,7 +27,7 @@ use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
 use crate::journal::wake::Wakeups;
 use crate::ports::{
-    AppendError, AppendRequest, Appended, Clock, EventStore, LogHead, ReadError, Recorded,
+    AppendError, AppendRequest, Appended, Clock, EventStore, LogHead, ReadError, Recorded, Restore,
 };
 
 /// How to open a store.
@@ -161,5 +161,12 @@ impl EventStore for SqliteStore {
     ) -> Result<Position, ReadError> {
         let look = || self.readers.run(|reader| reader.head());
         self.wakeups.wait(cursor, timeout, look).await
+    }
+}
+
+#[async_trait]
+impl Restore for SqliteStore {
+    async fn restore(&self, leaves: Vec<Arc<[u8]>>) -> Result<Position, AppendError> {
+        self.writer.restore(leaves).await
     }
 }
