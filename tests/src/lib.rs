@@ -5,3 +5,4 @@ pub mod fuzz_dag;
 pub mod harness;
 pub mod servers;
 pub mod sim;
+pub mod workload;

@@ -83,3 +83,23 @@ async fn keeps_waiting(bus: Arc<dyn EventBus>) -> Verdict {
     assert_eq!(head.expect("woken in time").expect("the bus works"), Position(3));
     Verdict::Kept
 }
+
+/// A law of buses between processes: whoever tells one handle wakes those who wait at another.
+///
+/// # Panics
+/// Where it is broken.
+pub async fn handles_wake_each_other(one: &dyn EventBus, other: &dyn EventBus) {
+    // A hint that is told before the other one listens may be lost, so it is told until heard.
+    for (from, to, head) in [(one, other, 11), (other, one, 12), (one, other, 13)] {
+        let told = async {
+            loop {
+                publish(from, head).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::select! {
+            heard = wait(to, head - 1) => assert_eq!(heard, head),
+            () = told => {}
+        }
+    }
+}

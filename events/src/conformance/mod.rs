@@ -5,6 +5,8 @@
 
 pub mod blobs;
 pub mod bus;
+pub mod copy;
+pub mod objects;
 pub mod store;
 
 use std::fmt;

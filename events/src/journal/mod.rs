@@ -26,8 +26,10 @@ pub mod clock;
 pub mod copy;
 #[cfg(feature = "keys")]
 pub mod keys;
+pub mod objects;
 pub mod reconcile;
 pub mod recovery;
+pub mod relay;
 pub mod store;
 pub mod verify;
 

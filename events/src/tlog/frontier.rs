@@ -59,6 +59,12 @@ impl Frontier {
         peaks.fold(*last, |right, left| node_hash(left, &right))
     }
 
+    /// A frontier of perfect subtrees whose roots are known, widest first. `None` where there
+    /// are not as many as the size wants.
+    pub fn from_peaks(size: u64, peaks: Vec<Sha256Digest>) -> Option<Self> {
+        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+    }
+
     /// The peaks, 32 bytes each, widest first.
     pub fn to_bytes(&self) -> Vec<u8> {
         self.peaks.iter().flat_map(|peak| peak.0).collect()

@@ -2,16 +2,26 @@
 //! which their heads and tiles travel. Pure: keys and files are elsewhere.
 
 mod checkpoint;
+mod cosignature;
+mod edge;
+mod extension;
 mod frontier;
 mod hash;
+mod key;
 mod note;
+mod policy;
 mod proof;
 mod tile;
 
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
+pub use cosignature::{Cosignature, cosigned_message};
+pub use edge::Edge;
+pub use extension::Extension;
 pub use frontier::{Frontier, InvalidFrontier};
 pub use hash::{empty_root, leaf_hash, node_hash, root};
-pub use note::{Note, NoteError, NoteSignature, VerifierKey, key_id};
+pub use key::{KeyKind, VerifierKey, key_id};
+pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
+pub use policy::{InvalidPolicy, Policy, PolicyError};
 pub use proof::{
     ProofError, consistency_proof, consistency_proof_over, inclusion_proof, verify_consistency,
     verify_inclusion,

@@ -3,10 +3,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::digest::Sha256Digest;
+use super::cosignature::{Cosignature, cosigned_message};
+use super::key::{KeyKind, VerifierKey, is_key_name};
 
-/// Signature type of Ed25519 in notes.
-const ED25519: u8 = 0x01;
+/// Signature lines that are read at most; the format asks for at least 16.
+pub const MAX_SIGNATURES: usize = 64;
+
+/// Bytes of a note that are read at most.
+pub const MAX_NOTE_BYTES: usize = 256 * 1024;
 
 /// Why bytes are not a note, or a note is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +36,7 @@ pub struct NoteSignature {
     pub name: String,
     /// First four bytes of the key's hash.
     pub key_id: [u8; 4],
-    /// The signature itself.
+    /// The signature itself; of a witness the time and the signature.
     pub signature: Vec<u8>,
 }
 
@@ -45,77 +49,10 @@ pub struct Note {
     pub signatures: Vec<NoteSignature>,
 }
 
-/// Key id of an Ed25519 key: SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key), first four bytes.
-pub fn key_id(name: &str, public_key: &[u8; 32]) -> [u8; 4] {
-    let digest = Sha256Digest::of_parts(&[name.as_bytes(), &[0x0a, ED25519], public_key]);
-    let [a, b, c, d, ..] = digest.0;
-    [a, b, c, d]
-}
-
-/// What is needed to check signatures of one Ed25519 key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: String,
-    public_key: [u8; 32],
-}
-
-impl VerifierKey {
-    /// A key with its name, which must not be empty or hold white space or a plus sign.
-    pub fn new(name: &str, public_key: [u8; 32]) -> Result<Self, NoteError> {
-        if !is_key_name(name) {
-            return Err(NoteError::Key("the name is empty or has white space or a plus sign"));
-        }
-        Ok(Self { name: name.to_string(), public_key })
+impl NoteSignature {
+    fn is_by(&self, key: &VerifierKey) -> bool {
+        self.name == key.name() && self.key_id == key.id()
     }
-
-    /// Reads `name+hexid+base64(0x01 ‖ public key)`.
-    pub fn parse(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::Key("three parts are expected"));
-        };
-        let key = STANDARD.decode(key).map_err(|_| NoteError::Key("the key is not base64"))?;
-        let [ED25519, public_key @ ..] = key.as_slice() else {
-            return Err(NoteError::Key("only Ed25519 keys (type 1) are known"));
-        };
-        let public_key = <[u8; 32]>::try_from(public_key)
-            .map_err(|_| NoteError::Key("an Ed25519 key has 32 bytes"))?;
-        let this = Self::new(name, public_key)?;
-        match this.hex_id() == id {
-            true => Ok(this),
-            false => Err(NoteError::Key("the id is not that of the key")),
-        }
-    }
-
-    /// The key's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The 32 bytes of the key.
-    pub fn public_key(&self) -> &[u8; 32] {
-        &self.public_key
-    }
-
-    /// The key's id.
-    pub fn id(&self) -> [u8; 4] {
-        key_id(&self.name, &self.public_key)
-    }
-
-    fn hex_id(&self) -> String {
-        self.id().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The text that [`VerifierKey::parse`] reads.
-    pub fn to_text(&self) -> String {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(&self.public_key);
-        format!("{}+{}+{}", self.name, self.hex_id(), STANDARD.encode(key))
-    }
-}
-
-fn is_key_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c == '+' || c.is_control())
 }
 
 impl Note {
@@ -132,11 +69,18 @@ impl Note {
 
     /// Adds an Ed25519 signature.
     pub fn sign_with(&mut self, key: &VerifierKey, signature: &[u8; 64]) {
-        self.signatures.push(NoteSignature {
-            name: key.name.clone(),
-            key_id: key.id(),
-            signature: signature.to_vec(),
-        });
+        self.put(key, signature.to_vec());
+    }
+
+    /// Adds a witness's cosignature, in the place of an earlier one by the same key.
+    pub fn cosign_with(&mut self, key: &VerifierKey, cosignature: &Cosignature) {
+        self.put(key, cosignature.to_bytes());
+    }
+
+    fn put(&mut self, key: &VerifierKey, signature: Vec<u8>) {
+        self.signatures.retain(|line| !line.is_by(key));
+        let (name, key_id) = (key.name().to_string(), key.id());
+        self.signatures.push(NoteSignature { name, key_id, signature });
     }
 
     /// The bytes of the note.
@@ -152,6 +96,9 @@ impl Note {
 
     /// Reads a note; checks its form, not its signatures.
     pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
+        if bytes.len() > MAX_NOTE_BYTES {
+            return Err(NoteError::Malformed("it is longer than 256 KiB"));
+        }
         let whole =
             std::str::from_utf8(bytes).map_err(|_| NoteError::Malformed("it is not UTF-8"))?;
         let at = whole.rfind("\n\n").ok_or(NoteError::Malformed("there is no empty line"))?;
@@ -160,6 +107,9 @@ impl Note {
             .strip_suffix('\n')
             .ok_or(NoteError::Malformed("there is no complete signature line"))?;
         for line in lines.split('\n') {
+            if note.signatures.len() == MAX_SIGNATURES {
+                return Err(NoteError::Malformed("it has more than 64 signatures"));
+            }
             note.signatures.push(parse_signature(line)?);
         }
         Ok(note)
@@ -171,15 +121,33 @@ impl Note {
         key: &VerifierKey,
         check: impl Fn(&[u8; 32], &[u8], &[u8]) -> bool,
     ) -> Result<(), NoteError> {
-        let id = key.id();
-        let mut ours = self.signatures.iter().filter(|s| s.name == key.name && s.key_id == id);
-        let line = ours.next().ok_or_else(|| NoteError::NotSigned(key.name.clone()))?;
-        if ours.next().is_some() {
-            return Err(NoteError::Malformed("the same key has signed twice"));
-        }
-        match check(&key.public_key, self.text.as_bytes(), &line.signature) {
+        let line = self.line_by(key)?;
+        let holds = match key.kind() {
+            KeyKind::Log => check(key.public_key(), self.text.as_bytes(), &line.signature),
+            KeyKind::Cosigner => Cosignature::from_bytes(&line.signature).is_some_and(|cosigned| {
+                let message = cosigned_message(cosigned.time, &self.text);
+                check(key.public_key(), &message, &cosigned.signature)
+            }),
+        };
+        match holds {
             true => Ok(()),
-            false => Err(NoteError::BadSignature(key.name.clone())),
+            false => Err(NoteError::BadSignature(key.name().to_string())),
+        }
+    }
+
+    /// The cosignature by a witness's key; its arithmetic is not checked here.
+    pub fn cosignature(&self, key: &VerifierKey) -> Result<Cosignature, NoteError> {
+        let line = self.line_by(key)?;
+        Cosignature::from_bytes(&line.signature)
+            .ok_or_else(|| NoteError::BadSignature(key.name().to_string()))
+    }
+
+    fn line_by(&self, key: &VerifierKey) -> Result<&NoteSignature, NoteError> {
+        let mut lines = self.signatures.iter().filter(|line| line.is_by(key));
+        let line = lines.next().ok_or_else(|| NoteError::NotSigned(key.name().to_string()))?;
+        match lines.next() {
+            None => Ok(line),
+            Some(_) => Err(NoteError::Malformed("the same key has signed twice")),
         }
     }
 }

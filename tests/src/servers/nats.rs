@@ -134,6 +134,11 @@ impl Nats {
         }
     }
 
+    /// Another configuration, for its next start.
+    pub fn set_config(&mut self, config: &str) {
+        self.config = config.to_string();
+    }
+
     /// The last lines of its log.
     pub fn log_tail(&self) -> String {
         let text = std::fs::read(self.folder.path().join("log")).unwrap_or_default();

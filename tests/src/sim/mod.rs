@@ -11,7 +11,7 @@ pub mod coverage;
 mod fleet;
 mod library;
 mod people;
-mod rng;
+pub mod rng;
 pub mod scale;
 mod shell;
 mod store;

@@ -1,5 +1,7 @@
 //! The buses.
 
 mod in_process;
+#[cfg(feature = "jetstream")]
+pub mod jetstream;
 
 pub use in_process::InProcessBus;
