@@ -172,10 +172,13 @@ pub(super) struct StreamWrite<'a> {
     pub(super) tenant: Ref,
     pub(super) name: &'a StreamName,
     pub(super) created: bool,
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only Postgres keeps it"))]
     pub(super) size: u64,
     /// Where its first event of this batch stands.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only Postgres keeps it"))]
     pub(super) first: Position,
     /// Where its last event stands.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only Postgres keeps it"))]
     pub(super) last: Position,
 }
 

@@ -395,9 +395,9 @@ impl Book {
     }
 
     /// Leaves what it knows to memory, after the batch was kept.
-    pub(super) fn close(self, memory: &mut Memory) {
-        for stream in &self.tenants {
-            memory.learn_tenant(&stream.name, stream.reference, stream.log.clone());
+    pub(super) fn close(mut self, memory: &mut Memory) {
+        for tenant in &mut self.tenants {
+            memory.learn_tenant(&tenant.name, tenant.reference, std::mem::take(&mut tenant.log));
         }
         for stream in self.streams {
             let known = KnownStream { reference: stream.reference, size: stream.size };

@@ -4,7 +4,10 @@
 //!
 //! Reading order: [`book`] decides one batch, [`committer`] asks a [`backend`] for what it
 //! touches and has it written; [`group_commit`] queues callers in front of it; `store` holds the
-//! stores.
+//! stores. Then the second copy: the [`relay`] keeps it, [`reconcile`] compares with it,
+//! [`recovery`] gets back from it what a store has lost. Then what is proven: `checkpoints`
+//! signs heads and publishes them with their `tiles` as [`objects`], and the `witness` checks
+//! them against the [`copy`].
 
 mod backend;
 mod book;
@@ -31,7 +34,11 @@ pub mod reconcile;
 pub mod recovery;
 pub mod relay;
 pub mod store;
+#[cfg(feature = "keys")]
+pub mod tiles;
 pub mod verify;
+#[cfg(feature = "keys")]
+pub mod witness;
 
 pub use fault::{Fault, Faults};
 pub use guard::{Guard, GuardState};

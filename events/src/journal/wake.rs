@@ -29,6 +29,7 @@ impl Wakeups {
     }
 
     /// The highest head that was told.
+    #[cfg(feature = "postgres")]
     pub(super) fn known(&self) -> Position {
         *self.head.borrow()
     }

@@ -45,8 +45,9 @@ impl Tile {
     /// The leaves that it covers, from the first to behind the last.
     pub fn leaves(&self) -> (u64, u64) {
         let span = self.span();
-        let start = self.index * ENTRY_TILE_WIDTH * span;
-        (start, start + u64::from(self.width) * span)
+        // Tiles that no log can have come from strangers' paths; they end at the largest size.
+        let start = self.index.saturating_mul(ENTRY_TILE_WIDTH).saturating_mul(span);
+        (start, start.saturating_add(u64::from(self.width).saturating_mul(span)))
     }
 
     /// Leaves below one hash or entry.

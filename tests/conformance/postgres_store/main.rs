@@ -3,6 +3,7 @@
 
 mod damage;
 mod laws;
+mod lost;
 mod many;
 mod partitions;
 mod subject;

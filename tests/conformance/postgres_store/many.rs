@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dagbook_events::ids::Position;
-use dagbook_events::journal::store::postgres::PostgresStore;
+use dagbook_events::journal::store::postgres::{
+    PostgresOptions, PostgresStore, grant_server, migrate,
+};
 use dagbook_events::journal::verify::verify;
-use dagbook_events::ports::{AppendError, EventStore, Expected, ReadError};
+use dagbook_events::journal::{Fault, Faults};
+use dagbook_events::ports::{AppendError, EventStore, Expected, LeaseAnswer, Leases, ReadError};
+use dagbook_events::time::Millis;
 use dagbook_tests::servers::{Postgres, PostgresVersion};
 
 use super::subject::{Server, open, request, url};
@@ -50,6 +54,25 @@ async fn two_processes_append_at_once() {
     }
 }
 
+/// Nothing is sent over a connection that is known to be gone, so nothing is unknown.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_ended_long_ago_is_noticed_before_it_is_used() {
+    let server = Server::debian();
+    let database = server.database();
+    let store = open(server.options(&database)).await;
+    store.append(request("run/a", Expected::New, 1)).await.expect("appended");
+    let end = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'
+         AND pid <> pg_backend_pid()"
+    );
+    server.ask("postgres", &end);
+    // What is tried is the passing of time itself.
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    store.append(request("run/a", Expected::Exact(1), 1)).await.expect("appended");
+    let head = server.ask(&database, "SELECT generation FROM head");
+    assert_eq!(head, ["0"], "there was nothing to find out about");
+}
+
 /// The sessions of a store end while nobody uses it, as with every restart of a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_ended_while_idle_are_replaced_unnoticed() {
@@ -72,10 +95,10 @@ async fn sessions_that_ended_while_idle_are_replaced_unnoticed() {
 async fn a_server_that_is_away_is_an_answer_and_its_return_is_noticed() {
     let mut server = Postgres::start_with(PostgresVersion::Debian, &[("fsync", "off")]);
     let address = url(&server.database("record"));
-    dagbook_events::journal::store::postgres::migrate(&address, std::time::Duration::from_secs(30))
-        .expect("migrated");
+    migrate(&address, std::time::Duration::from_secs(30)).expect("migrated");
     let clock = Arc::new(dagbook_events::journal::clock::SystemClock);
-    let options = dagbook_events::journal::store::postgres::PostgresOptions::new(address, clock);
+    let mut options = PostgresOptions::new(address, clock);
+    options.resolve_deadline = std::time::Duration::from_millis(500);
     let store = open(options.clone()).await;
     store.append(request("run/a", Expected::New, 1)).await.expect("appended");
     server.stop();
@@ -110,4 +133,40 @@ async fn a_database_without_the_schema_is_not_opened() {
     );
     let refused = PostgresStore::open(server.options(&newer)).await.err().expect("refused");
     assert!(refused.to_string().contains("newer program"), "{refused}");
+}
+
+/// The server's own role cannot change anything, and lacks nothing that a store does.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_of_a_server_is_enough() {
+    let server = Server::debian();
+    let database = server.database();
+    server.ask("postgres", "CREATE ROLE keeper LOGIN");
+    let owner = server.options(&database).url;
+    let granted = tokio::task::spawn_blocking(move || grant_server(&owner, "keeper"));
+    let rights = granted.await.expect("no panic").expect("granted");
+    assert!(rights.may_append && rights.may_change.is_empty(), "{rights:?}");
+    let as_keeper = server.server.url_of(&database).replace("postgres@", "keeper@");
+    let mut options = server.options(&database);
+    options.url = url(&as_keeper);
+    options.partition_width = 10;
+    let faults = Arc::new(Faults::default());
+    options.faults = Some(Arc::clone(&faults));
+    let store = open(options).await;
+    let held = store.acquire("engine", "a", Millis::seconds(60)).await.expect("an answer");
+    let LeaseAnswer::Held(lease) = held else { panic!("{held:?}") };
+    for round in 0..15 {
+        let mut ask = request("run/a", Expected::Exact(round * 3), 3);
+        ask.key = Some(round.to_string());
+        ask.fence = Some(lease.fence.clone());
+        if round % 5 == 0 {
+            faults.inject(Fault::LoseAnswer);
+        }
+        store.append(ask).await.expect("appended");
+    }
+    store.append(request("run/large", Expected::New, 5_000)).await.expect("appended");
+    assert_eq!(store.begin_timeline(1).await, Ok(2));
+    let report = verify(&*store, &[]).await.expect("readable");
+    assert!(report.is_clean() && report.events == 5_045, "{report:?}");
+    let denied = server.try_ask(&database, "SET ROLE keeper; DELETE FROM event").expect_err("no");
+    assert!(denied.contains("permission denied"), "{denied}");
 }

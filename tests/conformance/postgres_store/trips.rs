@@ -153,13 +153,8 @@ async fn guesses_that_no_write_would_test_are_asked_about() {
     let server = Server::debian();
     let database = server.database();
     let store = open(server.options(&database)).await;
-    let keyed = || {
-        let mut keyed = request("run/keyed", Expected::New, 1);
-        keyed.key = Some("k".to_string());
-        keyed
-    };
-    store.append(keyed()).await.expect("appended");
-    for n in 0..30_000u32.div_ceil(1_000) {
+    store.append(request("run/forgotten", Expected::New, 1)).await.expect("appended");
+    for n in 0..30 {
         // Until the first stream is no longer remembered.
         let mut many = request(&format!("run/{n}"), Expected::New, 1);
         for m in 1..1_000 {
@@ -167,17 +162,25 @@ async fn guesses_that_no_write_would_test_are_asked_about() {
         }
         store.append(many).await.expect("appended");
     }
-    // While someone else holds the head, both come into one batch.
+    let keyed = || {
+        let mut keyed = request("run/recent", Expected::New, 1);
+        keyed.key = Some("k".to_string());
+        keyed
+    };
+    store.append(keyed()).await.expect("appended");
+    // While someone else holds the head, all come into one batch, in which `run/added` is one
+    // that memory can decide.
     let mut other = Holder::take(&server, &database);
     let before = store.counters();
-    let (retried, only_asked, added, ()) = tokio::join!(
+    let (_, added, retried, only_asked, ()) = tokio::join!(
+        store.append(request("run/first", Expected::New, 1)),
+        store.append(request("run/added", Expected::New, 1)),
         store.append(keyed()),
         async {
             let mut ask = request("run/other", Expected::New, 1);
-            ask.streams.extend(request("run/keyed", Expected::New, 0).streams);
+            ask.streams.extend(request("run/forgotten", Expected::New, 0).streams);
             store.append(ask).await
         },
-        store.append(request("run/added", Expected::New, 1)),
         async { other.give_back() },
     );
     assert!(retried.expect("answered").duplicate, "its key counts, not its version");

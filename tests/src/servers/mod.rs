@@ -20,4 +20,5 @@ pub use port::free_port;
 pub use postgres::{Postgres, PostgresVersion};
 pub use proxy::Proxy;
 pub use seaweedfs::SeaweedFs;
+pub use tools::{python, system_program};
 pub use wait::{eventually, wait_for};

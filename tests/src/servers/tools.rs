@@ -37,6 +37,22 @@ pub fn system(name: &str) -> Option<PathBuf> {
     folders.map(|folder| folder.join(name)).find_map(existing)
 }
 
+/// The Python of the pinned packages.
+///
+/// # Panics
+/// Where it is not installed.
+pub fn python() -> PathBuf {
+    need(package("pymerkle").and_then(|_| script("python")), "pymerkle (`pymerkle`)")
+}
+
+/// A program of the system.
+///
+/// # Panics
+/// Where it is not installed.
+pub fn system_program(name: &str) -> PathBuf {
+    need(system(name), &format!("`{name}`"))
+}
+
 /// The program, or a failure that says how to get it.
 pub fn need(found: Option<PathBuf>, what: &str) -> PathBuf {
     found.unwrap_or_else(|| {

@@ -1,20 +1,22 @@
 //! Signed checkpoints of the tenants' logs, and their history on disk.
 //!
 //! A checkpoint is written only after the leaves since the last one were hashed again and lead
-//! from the root that was signed to the root that the store keeps.
+//! from the root that was signed to the root that the store keeps. [`Publisher`] does so all
+//! the time, and publishes what others need to check it.
 
 mod history;
+mod publisher;
+mod site;
 
 use std::sync::Arc;
 
 pub use history::{History, SignedCheckpoint};
+pub use publisher::{Publisher, PublisherError, PublisherOptions, PublisherParts, Turn};
 
 use crate::digest::Sha256Digest;
 use crate::ids::TenantId;
 use crate::ports::{EventStore, LogHead, ReadError, SignError, Signer};
-use crate::tlog::{
-    Checkpoint, Frontier, Note, ProofError, VerifierKey, consistency_proof_over, leaf_hash,
-};
+use crate::tlog::{Checkpoint, Extension, Frontier, Note, ProofError, VerifierKey, leaf_hash};
 
 /// Leaves read at a time.
 const PAGE: usize = 2_000;
@@ -46,6 +48,16 @@ pub enum CheckpointError {
     },
 }
 
+impl CheckpointError {
+    /// Whether the record contradicts what was signed, so that nothing may be added to it.
+    pub fn is_inconsistent(&self) -> bool {
+        matches!(self, Self::Inconsistent { .. } | Self::Sign(SignError::Inconsistent(_)))
+    }
+}
+
+/// How often another process may sign while this one reads the log again.
+const ATTEMPTS: usize = 5;
+
 /// Writes checkpoints.
 pub struct Checkpoints {
     history: History,
@@ -56,12 +68,10 @@ pub struct Checkpoints {
 /// A log that was read again, up to its head.
 struct Reread {
     head: LogHead,
-    /// As it was at the size that was signed last.
-    base: Frontier,
     /// As it is now.
     full: Frontier,
-    /// Hashes of the leaves behind the base.
-    news: Vec<Sha256Digest>,
+    /// The proof that it extends what was signed last.
+    extension: Extension,
 }
 
 impl Checkpoints {
@@ -80,6 +90,26 @@ impl Checkpoints {
         format!("{}/t/{tenant}/{timeline}", self.site)
     }
 
+    /// What signs them.
+    pub(super) fn signer(&self) -> &dyn Signer {
+        &*self.signer
+    }
+
+    /// Name of the site's own log.
+    pub fn site_origin(&self, timeline: u64) -> String {
+        format!("{}/site/{timeline}", self.site)
+    }
+
+    /// The tenant and the timeline of a tenant's log, by its name.
+    pub(super) fn of_origin(&self, origin: &str) -> Option<(TenantId, u64)> {
+        let rest = origin.strip_prefix(&self.site)?.strip_prefix("/t/")?;
+        let (tenant, timeline) = rest.split_once('/')?;
+        let tenant = TenantId::new(tenant).ok()?;
+        let timeline = timeline.parse().ok()?;
+        // Only one spelling is a name.
+        (self.origin(&tenant, timeline) == origin).then_some((tenant, timeline))
+    }
+
     /// Signs the tenant's log as it is now, unless the last checkpoint already says so.
     pub async fn write(
         &self,
@@ -88,92 +118,138 @@ impl Checkpoints {
         timeline: u64,
     ) -> Result<SignedCheckpoint, CheckpointError> {
         let _lock = self.history.lock().await?;
+        self.write_locked(store, tenant, timeline, None).await
+    }
+
+    /// The same for whoever holds the history's lock. `published` is a head that the key has
+    /// signed, as found elsewhere.
+    pub(super) async fn write_locked(
+        &self,
+        store: &dyn EventStore,
+        tenant: &TenantId,
+        timeline: u64,
+        published: Option<&Checkpoint>,
+    ) -> Result<SignedCheckpoint, CheckpointError> {
         let origin = self.origin(tenant, timeline);
-        let former = self.history.latest(tenant)?;
-        let log = self.reread(store, tenant, &origin, former.as_ref()).await?;
+        for attempt in 1.. {
+            let remembered = self.signer.last_signed(&origin)?;
+            let known = (remembered.as_ref(), published);
+            let signed = self.sign_head(store, tenant, timeline, known).await;
+            // The key may be shared: another process has signed more in the meantime.
+            let overtaken =
+                matches!(signed, Err(CheckpointError::Sign(SignError::Inconsistent(_))))
+                    && attempt < ATTEMPTS
+                    && self.signer.last_signed(&origin)? != remembered;
+            if !overtaken {
+                return signed;
+            }
+        }
+        unreachable!("the loop above ends by returning")
+    }
+
+    async fn sign_head(
+        &self,
+        store: &dyn EventStore,
+        tenant: &TenantId,
+        timeline: u64,
+        (remembered, published): (Option<&Checkpoint>, Option<&Checkpoint>),
+    ) -> Result<SignedCheckpoint, CheckpointError> {
+        let history = self.history.on(timeline);
+        let former = history.latest(tenant)?;
+        let newest = former.as_ref().map(|former| &former.checkpoint);
+        // A smaller published head says nothing new, and would have everything read again.
+        let published =
+            published.filter(|head| newest.is_none_or(|newest| head.size >= newest.size));
+        let signed: Vec<&Checkpoint> =
+            [newest, remembered, published].into_iter().flatten().collect();
+        let base = remembered.or(newest).map_or(0, |checkpoint| checkpoint.size);
+        let known = newest.and_then(|newest| history.frontier(tenant, newest));
+        let mut log = reread(store, tenant, &signed, base, known.clone()).await;
+        if known.is_some() && matches!(log, Err(CheckpointError::Inconsistent { .. })) {
+            // From the first leaf on it can be said which signed head it contradicts.
+            log = reread(store, tenant, &signed, base, None).await;
+        }
+        let log = log?;
         if let Some(former) = former.filter(|former| former.checkpoint.size == log.head.size) {
             return Ok(former);
         }
+        let origin = self.origin(tenant, timeline);
         let checkpoint = Checkpoint { origin, size: log.head.size, root: log.head.root };
+        let proof = log.extension.proof().map_err(|error| of_proof(tenant, error))?;
+        let note = self.sign(&checkpoint, &proof)?;
+        let signed = SignedCheckpoint { checkpoint, note };
+        history.add(tenant, &signed, &log.full)?;
+        Ok(signed)
+    }
+
+    /// Signs a head with the proof that it extends what was signed last.
+    pub(super) fn sign(
+        &self,
+        checkpoint: &Checkpoint,
+        proof: &[Sha256Digest],
+    ) -> Result<Note, SignError> {
         let text = checkpoint.to_text();
-        let proof = log.proof().map_err(|error| inconsistent(tenant, error.to_string()))?;
-        let signature = self.signer.sign_extension(&text, &proof)?;
+        let signature = self.signer.sign_extension(&text, proof)?;
         let key = VerifierKey::new(self.signer.name(), self.signer.public_key())
             .map_err(|error| SignError::Key(error.to_string()))?;
         let mut note = Note::new(&text).map_err(|error| SignError::Key(error.to_string()))?;
         note.sign_with(&key, &signature);
-        let signed = SignedCheckpoint { checkpoint, note };
-        self.history.add(tenant, &signed, &log.full)?;
-        Ok(signed)
-    }
-
-    /// Hashes the leaves since the last checkpoint again (all of them where its frontier is
-    /// not known) and compares with what was signed and with what the store keeps.
-    async fn reread(
-        &self,
-        store: &dyn EventStore,
-        tenant: &TenantId,
-        origin: &str,
-        former: Option<&SignedCheckpoint>,
-    ) -> Result<Reread, CheckpointError> {
-        let former = former.map(|former| &former.checkpoint);
-        let remembered = self.signer.last_signed(origin)?;
-        let base_size = remembered.as_ref().or(former).map_or(0, |checkpoint| checkpoint.size);
-        let head = store.log_head(tenant).await?;
-        let signed: Vec<&Checkpoint> = former.into_iter().chain(remembered.as_ref()).collect();
-        if let Some(beyond) = signed.iter().find(|signed| signed.size > head.size) {
-            let reason = format!("{} leaves were signed, {} are there", beyond.size, head.size);
-            return Err(inconsistent(tenant, reason));
-        }
-        let known = former
-            .filter(|former| former.size <= base_size)
-            .and_then(|former| self.history.frontier(tenant, former));
-        let mut full = known.unwrap_or_default();
-        let mut base = full.clone();
-        let mut news = Vec::new();
-        while full.size() < head.size {
-            let page = store.read_log(tenant, full.size(), page(&head, &full)).await?;
-            if page.is_empty() {
-                let reason = format!("leaf {} is missing", full.size());
-                return Err(inconsistent(tenant, reason));
-            }
-            for event in page {
-                let hash = leaf_hash(&event.leaf);
-                full.push(hash);
-                if full.size() <= base_size {
-                    base = full.clone();
-                } else {
-                    news.push(hash);
-                }
-                check_root(tenant, &signed, &full)?;
-            }
-        }
-        if full.root() != head.root {
-            let reason = "its leaves do not have the root that is kept beside them".to_string();
-            return Err(inconsistent(tenant, reason));
-        }
-        Ok(Reread { head, base, full, news })
+        Ok(note)
     }
 }
 
-impl Reread {
-    /// Proves that the log extends what was signed last.
-    fn proof(&self) -> Result<Vec<Sha256Digest>, ProofError> {
-        let first = self.base.size();
-        let range_root = |start: u64, end: u64| {
-            if end <= first {
-                return self.base.peak_over(start, end);
-            }
-            let (start, end) = (start.checked_sub(first)?, end - first);
-            let (start, end) = (usize::try_from(start).ok()?, usize::try_from(end).ok()?);
-            self.news.get(start..end).map(crate::tlog::root)
-        };
-        consistency_proof_over(first, self.head.size, range_root)
+/// Hashes the leaves since the last checkpoint again (all of them where its frontier is not
+/// known), and compares with what was signed and with what the store keeps. The proof starts
+/// from `base` leaves.
+async fn reread(
+    store: &dyn EventStore,
+    tenant: &TenantId,
+    signed: &[&Checkpoint],
+    base: u64,
+    known: Option<Frontier>,
+) -> Result<Reread, CheckpointError> {
+    // Read after what was signed: a head is never behind what it was.
+    let head = store.log_head(tenant).await?;
+    if let Some(beyond) = signed.iter().find(|signed| signed.size > head.size) {
+        let reason = format!("{} leaves were signed, {} are there", beyond.size, head.size);
+        return Err(inconsistent(tenant, reason));
     }
-}
-
-fn page(head: &LogHead, log: &Frontier) -> usize {
-    usize::try_from(head.size - log.size()).unwrap_or(PAGE).min(PAGE)
+    // What was signed must be compared on the way; a frontier beyond it comes too late.
+    let first = signed.iter().map(|signed| signed.size).chain([base]).min().unwrap_or(0);
+    let mut full = known.filter(|known| known.size() <= first).unwrap_or_default();
+    let mut extension = None;
+    loop {
+        if full.size() == base {
+            let begun = Extension::new(full.clone(), head.size);
+            extension = Some(begun.map_err(|error| of_proof(tenant, error))?);
+        }
+        if full.size() == head.size {
+            break;
+        }
+        let until = if full.size() < base { base } else { head.size };
+        let limit = usize::try_from(until - full.size()).unwrap_or(PAGE).min(PAGE);
+        let page = store.read_log(tenant, full.size(), limit).await?;
+        if page.is_empty() {
+            let reason = format!("leaf {} is missing", full.size());
+            return Err(inconsistent(tenant, reason));
+        }
+        for event in page {
+            let hash = leaf_hash(&event.leaf);
+            full.push(hash);
+            if let Some(extension) = &mut extension {
+                extension.push(hash);
+            }
+            check_root(tenant, signed, &full)?;
+        }
+    }
+    if full.root() != head.root {
+        let (ours, theirs) = (full.root(), head.root);
+        let reason =
+            format!("its {} leaves have the root {ours}, {theirs} is kept beside them", head.size);
+        return Err(inconsistent(tenant, reason));
+    }
+    let extension = extension.ok_or_else(|| of_proof(tenant, ProofError::OutOfRange))?;
+    Ok(Reread { head, full, extension })
 }
 
 fn check_root(
@@ -185,11 +261,18 @@ fn check_root(
     match signed.iter().find(differs) {
         None => Ok(()),
         Some(signed) => {
-            let reason =
-                format!("its first {} leaves do not have the root that was signed", signed.size);
+            let (ours, theirs) = (log.root(), signed.root);
+            let reason = format!(
+                "its first {} leaves have the root {ours}, {theirs} was signed",
+                signed.size
+            );
             Err(inconsistent(tenant, reason))
         }
     }
+}
+
+fn of_proof(tenant: &TenantId, error: ProofError) -> CheckpointError {
+    inconsistent(tenant, error.to_string())
 }
 
 fn inconsistent(tenant: &TenantId, reason: String) -> CheckpointError {

@@ -1,5 +1,5 @@
-//! The key file: one line, `PRIVATE+KEY+<name>+<hexid>+<base64(0x01 ‖ seed)>`, as the note
-//! tools of others write it.
+//! The key file: one line, `PRIVATE+KEY+<name>+<hexid>+<base64(type ‖ seed)>`, as the note
+//! tools of others write it; the type is 0x01 for a log and 0x04 for a witness.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -11,15 +11,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::ports::SignError;
-use crate::tlog::VerifierKey;
+use crate::tlog::{KeyKind, VerifierKey};
 
 pub(super) struct SecretKey {
+    pub(super) kind: KeyKind,
     pub(super) name: String,
     pub(super) seed: [u8; 32],
 }
 
 /// Reads the key, if the file is there. Refuses a file that others may read.
-pub(super) fn read(path: &Path) -> Result<Option<SecretKey>, SignError> {
+pub(super) fn read(path: &Path, kind: KeyKind) -> Result<Option<SecretKey>, SignError> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -30,7 +31,11 @@ pub(super) fn read(path: &Path) -> Result<Option<SecretKey>, SignError> {
     }
     let text = fs::read_to_string(path).map_err(|error| unusable(path, &error.to_string()))?;
     match parse(text.trim_end()) {
-        Some(key) => Ok(Some(key)),
+        Some(key) if key.kind == kind => Ok(Some(key)),
+        Some(_) => Err(unusable(
+            path,
+            "it is the key of a log where that of a witness is needed, or the other way round: each needs a key of its own",
+        )),
         None => Err(unusable(path, "it does not hold an Ed25519 signer key")),
     }
 }
@@ -39,25 +44,25 @@ fn parse(text: &str) -> Option<SecretKey> {
     let mut parts = text.strip_prefix("PRIVATE+KEY+")?.splitn(3, '+');
     let (name, _id, key) = (parts.next()?, parts.next()?, parts.next()?);
     let key = STANDARD.decode(key).ok()?;
-    let [0x01, seed @ ..] = key.as_slice() else { return None };
-    Some(SecretKey { name: name.to_string(), seed: seed.try_into().ok()? })
+    let (byte, seed) = key.split_first()?;
+    let kind = KeyKind::from_byte(*byte)?;
+    Some(SecretKey { kind, name: name.to_string(), seed: seed.try_into().ok()? })
 }
 
 /// Makes a key. If another process makes one at the same moment, the first one counts.
-pub(super) fn create(path: &Path, name: &str) -> Result<SecretKey, SignError> {
+pub(super) fn create(path: &Path, name: &str, kind: KeyKind) -> Result<SecretKey, SignError> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| unusable(path, &error.to_string()))?;
-    let line = render(path, name, &seed)?;
+    let line = render(path, SecretKey { kind, name: name.to_string(), seed })?;
     place(path, &line).map_err(|error| unusable(path, &error.to_string()))?;
-    read(path)?.ok_or_else(|| unusable(path, "it vanished"))
+    read(path, kind)?.ok_or_else(|| unusable(path, "it vanished"))
 }
 
-fn render(path: &Path, name: &str, seed: &[u8; 32]) -> Result<String, SignError> {
-    let key = SecretKey { name: name.to_string(), seed: *seed };
-    let id = super::FileSigner::with_key(path, key)?.verifier.id();
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
-    let mut bytes = vec![0x01];
-    bytes.extend_from_slice(seed);
+fn render(path: &Path, key: SecretKey) -> Result<String, SignError> {
+    let mut bytes = vec![key.kind.byte()];
+    bytes.extend_from_slice(&key.seed);
+    let verifier = super::KeyFile::with_key(path, key)?.verifier;
+    let (name, id) = (verifier.name(), verifier.hex_id());
     Ok(format!("PRIVATE+KEY+{name}+{id}+{}\n", STANDARD.encode(bytes)))
 }
 

@@ -133,9 +133,10 @@ impl Drop for Temporary {
     }
 }
 
-/// Nothing is there, or something that is no folder stands in the way.
+/// No object is there: nothing, a folder, or something else that stands in the way.
 fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | IsADirectory)
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -178,7 +179,6 @@ impl Objects for FsObjects {
         self.blocking(path, |this, path| match fs::read(this.root.join(path)) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_absence(&error) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Ok(None),
             Err(error) => Err(error),
         })
         .await

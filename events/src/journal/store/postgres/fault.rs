@@ -28,6 +28,15 @@ impl Trouble {
         }
     }
 
+    /// Whether another connection may do better: this one is gone, or its server has become a
+    /// standby.
+    pub(super) fn ends_session(&self) -> bool {
+        match self {
+            Self::Gone(_) => true,
+            Self::Refused(code, _) => *code == SqlState::READ_ONLY_SQL_TRANSACTION,
+        }
+    }
+
     /// Whether something that was to be made is there already.
     pub(super) fn is_taken(&self) -> bool {
         matches!(self, Self::Refused(code, _) if *code == SqlState::UNIQUE_VIOLATION)

@@ -2,6 +2,7 @@
 //! database says. Whatever is missed, the slow look of those who wait finds.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use futures_util::stream::poll_fn;
@@ -22,11 +23,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Listener(tokio::task::JoinHandle<()>);
 
 impl Listener {
-    pub(super) fn start(url: PostgresUrl, reading: Arc<Reading>, wakeups: Arc<Wakeups>) -> Self {
+    /// `writer`: the process of the server that serves this store's own writer.
+    pub(super) fn start(
+        url: PostgresUrl,
+        reading: Arc<Reading>,
+        wakeups: Arc<Wakeups>,
+        writer: Arc<AtomicI32>,
+    ) -> Self {
         Self(tokio::spawn(async move {
             let mut backoff = Backoff::new(LONGEST_WAIT);
             loop {
-                if listen(&url, &reading, &wakeups).await.is_some() {
+                if listen(&url, &reading, &wakeups, &writer).await.is_some() {
                     backoff = Backoff::new(LONGEST_WAIT);
                 }
                 tokio::time::sleep(backoff.next()).await;
@@ -42,7 +49,12 @@ impl Drop for Listener {
 }
 
 /// Listens until the connection ends. `None`: there never was one.
-async fn listen(url: &PostgresUrl, reading: &Reading, wakeups: &Wakeups) -> Option<()> {
+async fn listen(
+    url: &PostgresUrl,
+    reading: &Reading,
+    wakeups: &Wakeups,
+    writer: &AtomicI32,
+) -> Option<()> {
     let mut config = url.config();
     alive(&mut config);
     let (client, mut connection) = config.connect(url.tls().ok()?).await.ok()?;
@@ -62,10 +74,11 @@ async fn listen(url: &PostgresUrl, reading: &Reading, wakeups: &Wakeups) -> Opti
     look(reading, wakeups).await;
     while let Some(Ok(message)) = messages.next().await {
         let AsyncMessage::Notification(told) = message else { continue };
-        // Its own appends a process knows of. A number that somebody has made up is asked about
-        // and believed no further.
-        let news = told.payload().parse().is_ok_and(|told| Position(told) > wakeups.known());
-        if news {
+        // Its own appends a store knows of without being told.
+        let own = told.process_id() == writer.load(Ordering::Relaxed);
+        // A number that somebody has made up is asked about and believed no further.
+        let news = || told.payload().parse().is_ok_and(|told| Position(told) > wakeups.known());
+        if !own && news() {
             look(reading, wakeups).await;
         }
     }

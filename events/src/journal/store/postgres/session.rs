@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
+use tokio::task::JoinHandle;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, Error, Statement};
 
@@ -14,12 +15,13 @@ pub(super) struct Session {
     pub(super) client: Client,
     pub(super) identity: Identity,
     pub(super) statements: Statements,
+    driver: JoinHandle<()>,
 }
 
 /// Tells a session from all others that the server ever has.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
-    pid: i32,
+    pub(super) pid: i32,
     began: String,
 }
 
@@ -49,8 +51,8 @@ impl Session {
         }
         let failed = |error: Error| Trouble::of(&error);
         let (client, connection) = config.connect(tls).await.map_err(failed)?;
-        // It ends when the client is dropped; how it ended, the client says.
-        tokio::spawn(connection);
+        // How it ends, the client says.
+        let driver = tokio::spawn(async move { drop(connection.await) });
         client.batch_execute(&settings(answer)).await.map_err(failed)?;
         client.execute(include_str!("sql/session_durable.sql"), &[]).await.map_err(failed)?;
         let identity = client
@@ -59,7 +61,15 @@ impl Session {
             .and_then(|row| Ok(Identity { pid: row.try_get(0)?, began: row.try_get(1)? }))
             .map_err(failed)?;
         let statements = Statements::prepare(&client).await.map_err(failed)?;
-        Ok(Self { client, identity, statements })
+        Ok(Self { client, identity, statements, driver })
+    }
+
+    /// Closes it at once, without a word, and says what it was.
+    pub(super) async fn abandon(self) -> Identity {
+        self.driver.abort();
+        // It was aborted, or had ended already.
+        let _ = self.driver.await;
+        self.identity
     }
 
     /// Ends another session, if it is still there.

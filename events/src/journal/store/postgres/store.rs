@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI32;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,7 @@ impl PostgresStore {
             partitions_ahead(&reading, partition_width).await.map_err(unreadable)?;
         let (_, head) = reading.head().await.map_err(unreadable)?;
         let (wakeups, counters) = (Arc::new(Wakeups::new(head)), Arc::new(Counters::default()));
+        let process = Arc::new(AtomicI32::new(0));
         let PostgresOptions { url, clock, guard, faults, .. } = options;
         let writer = WriterOptions {
             url: url.clone(),
@@ -69,13 +71,14 @@ impl PostgresStore {
             resolve_deadline: options.resolve_deadline,
             partition_width,
             partitions_end,
+            process: Arc::clone(&process),
         };
         let backend = PostgresBackend::new(writer, Arc::clone(&counters));
         let committer = Committer::new(backend, clock, Arc::clone(&guard), faults);
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| PostgresOpenError::Thread(error.to_string()))?;
-        let _listener = Listener::start(url, Arc::clone(&reading), Arc::clone(&wakeups));
+        let _listener = Listener::start(url, Arc::clone(&reading), Arc::clone(&wakeups), process);
         Ok(Self { writer, reading, wakeups, guard, counters, _listener })
     }
 

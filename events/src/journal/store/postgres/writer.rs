@@ -1,6 +1,7 @@
 //! The writing side: one connection, on the thread of the committer.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{OptionFuture, join};
@@ -28,6 +29,10 @@ type Answer<T> = Result<T, BackendFault>;
 
 /// Events beyond which a batch goes by COPY.
 const COPY_FROM: usize = 4_096;
+/// After so long without use the connection is looked at before it is used.
+const IDLE: Duration = Duration::from_millis(500);
+/// How long its runtime gets to see what came over it meanwhile.
+const GLANCE: Duration = Duration::from_millis(1);
 /// The longest wait between two tries to connect.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
@@ -39,6 +44,8 @@ pub(super) struct WriterOptions {
     pub(super) partition_width: i64,
     /// The position behind the last partition.
     pub(super) partitions_end: i64,
+    /// Where the writer says which of the server's processes is its own.
+    pub(super) process: Arc<AtomicI32>,
 }
 
 pub(super) struct PostgresBackend {
@@ -52,6 +59,8 @@ pub(super) struct PostgresBackend {
     in_transaction: bool,
     /// The position at which making partitions ahead is tried again.
     partitions_next_try: i64,
+    /// When the server was last asked something.
+    used: Instant,
 }
 
 /// How a round trip ended that came too late.
@@ -62,8 +71,17 @@ fn too_late(limit: Duration) -> Trouble {
 impl PostgresBackend {
     pub(super) fn new(options: WriterOptions, counters: Arc<Counters>) -> Self {
         let (runtime, session, lost, in_transaction) = (None, None, None, false);
-        let partitions_next_try = 0;
-        Self { options, counters, runtime, session, lost, in_transaction, partitions_next_try }
+        let (partitions_next_try, used) = (0, Instant::now());
+        Self {
+            options,
+            counters,
+            runtime,
+            session,
+            lost,
+            in_transaction,
+            partitions_next_try,
+            used,
+        }
     }
 
     /// Makes what is missing: the runtime, the connection. Says whether it had to connect.
@@ -72,11 +90,10 @@ impl PostgresBackend {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             self.runtime = Some(runtime.map_err(|error| Trouble::Gone(error.to_string()))?);
         }
-        if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
+        if self.is_open() {
             return Ok(false);
         }
-        self.session = None;
-        self.in_transaction = false;
+        self.abandon();
         let limit = self.options.answer_timeout;
         let (url, lost) = (&self.options.url, self.lost.clone());
         let open = async {
@@ -90,10 +107,22 @@ impl PostgresBackend {
         };
         let runtime = self.runtime.as_ref().ok_or_else(stopped)?;
         let opened = runtime.block_on(async { tokio::time::timeout(limit, open).await });
-        self.session = Some(opened.map_err(|_| too_late(limit))??);
+        let session = opened.map_err(|_| too_late(limit))??;
+        self.options.process.store(session.identity.pid, Ordering::Relaxed);
+        self.session = Some(session);
         self.lost = None;
         Counters::one(&self.counters.connections);
         Ok(true)
+    }
+
+    /// Whether there is a connection that is not known to be gone. That it went while nobody
+    /// used it is seen here, before something is sent of which nobody would know the fate.
+    fn is_open(&self) -> bool {
+        let (Some(runtime), Some(session)) = (&self.runtime, &self.session) else { return false };
+        if self.used.elapsed() > IDLE {
+            runtime.block_on(async { tokio::time::sleep(GLANCE).await });
+        }
+        !session.client.is_closed()
     }
 
     /// One or a few round trips on the connection, within the time for one. After it is gone
@@ -107,14 +136,23 @@ impl PostgresBackend {
             return Err(stopped());
         };
         let counters = &self.counters;
+        self.used = Instant::now();
         let answer = runtime
             .block_on(async { tokio::time::timeout(limit, work(session, counters)).await })
             .unwrap_or_else(|_| Err(too_late(limit)));
-        if let Err(Trouble::Gone(_)) = &answer {
-            self.lost = self.session.take().map(|session| session.identity);
-            self.in_transaction = false;
+        if answer.as_ref().is_err_and(Trouble::ends_session) {
+            self.abandon();
         }
         answer
+    }
+
+    /// Lets go of the connection at once, so that the server sees its end while this side does
+    /// something else.
+    fn abandon(&mut self) {
+        self.in_transaction = false;
+        if let (Some(runtime), Some(session)) = (&self.runtime, self.session.take()) {
+            self.lost = Some(runtime.block_on(session.abandon()));
+        }
     }
 
     fn try_begin(&mut self, wanted: &Wanted<'_>) -> Result<Answer<Snapshot>, Trouble> {
@@ -271,8 +309,7 @@ impl Backend for PostgresBackend {
 
     /// One round trip, and one statement, which is a transaction by itself.
     fn write_guarded(&mut self, write: &Write<'_>) -> Result<bool, CommitFault> {
-        let open = self.session.as_ref().is_some_and(|session| !session.client.is_closed());
-        if write.rows.len() > COPY_FROM || !open {
+        if write.rows.len() > COPY_FROM || !self.is_open() {
             return Ok(false);
         }
         let columns = Columns::of(write, true)?;
@@ -313,14 +350,12 @@ impl Backend for PostgresBackend {
             session.client.batch_execute("ROLLBACK").await.map_err(|error| Trouble::of(&error))
         });
         if answer.is_err() {
-            self.session = None;
+            self.abandon();
         }
     }
 
     fn reopen(&mut self) -> Answer<()> {
-        if let Some(session) = self.session.take() {
-            self.lost = Some(session.identity);
-        }
+        self.abandon();
         let deadline = Instant::now() + self.options.resolve_deadline;
         let mut backoff = Backoff::new(LONGEST_WAIT);
         loop {
