@@ -289,8 +289,8 @@ fn a_newer_schema_is_refused_with_advice() {
         )
         .expect("inserted");
     let error = SqliteStore::open(options(&folder)).err().expect("refused").to_string();
-    assert!(error.contains("was it written by a newer version"), "{error}");
-    assert!(error.contains("from_the_future"), "{error}");
+    assert!(error.contains("a newer program has migrated it"), "{error}");
+    assert!(error.contains("has schema 999"), "{error}");
 }
 
 #[test]

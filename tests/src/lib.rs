@@ -5,4 +5,5 @@ pub mod fuzz_dag;
 pub mod harness;
 pub mod servers;
 pub mod sim;
+pub mod stores;
 pub mod workload;

@@ -113,12 +113,25 @@ fn only_wiring_names_concrete_adapters() {
         .into_iter()
         .filter(|path| {
             let name = shown(path);
-            let allowed = ["orchestrator/src/wiring.rs", "orchestrator/src/adapters/"];
+            let allowed = ["orchestrator/src/wiring/", "orchestrator/src/adapters/"];
             !allowed.iter().any(|place| name.starts_with(place))
         })
         .collect();
-    let words = ["SqliteStore", "MemoryStore", "DiskBlobs", "MemoryBlobs", "LocalExecutor::new"];
-    forbid(&files, &words, "only wiring.rs names concrete adapters");
+    let words = [
+        "SqliteStore",
+        "PostgresStore",
+        "MemoryStore",
+        "JetStreamCopy",
+        "JetStreamNotes",
+        "FsObjects",
+        "S3Objects",
+        "DiskBlobs",
+        "MemoryBlobs",
+        "FileSigner",
+        "FileCosigner",
+        "LocalExecutor::new",
+    ];
+    forbid(&files, &words, "only the wiring names concrete adapters");
 }
 
 #[test]

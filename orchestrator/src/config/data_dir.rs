@@ -50,7 +50,7 @@ impl DataDir {
         &self.root
     }
 
-    /// The SQLite file with the events.
+    /// The SQLite file with the events, where they are kept in SQLite.
     pub fn record(&self) -> &Path {
         &self.record
     }

@@ -2,15 +2,45 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Config, StoreLocation, nearest};
+use dagbook_events::ids::TenantId;
+use dagbook_events::tlog::{KeyKind, VerifierKey};
+
+use super::{BusLocation, Config, nearest, places};
 
 /// Every key, in the order of the documentation.
-pub(super) const KEYS: [&str; 5] = ["store", "bus", "data", "slots", "log_level"];
+pub(super) const KEYS: [&str; 10] = [
+    "store",
+    "bus",
+    "objects",
+    "site",
+    "tenant",
+    "witnesses",
+    "migrate",
+    "data",
+    "slots",
+    "log_level",
+];
 
 /// Most local slots.
 const MOST_SLOTS: u32 = 10_000;
 
-pub(super) fn read(config: &mut Config, path: &Path, problems: &mut Vec<String>) {
+/// Most witnesses.
+const MOST_WITNESSES: usize = 16;
+
+/// What the meaning of a text depends on.
+pub(super) struct Surroundings<'a> {
+    /// The folder that relative paths are relative to; without one it is the current folder.
+    pub(super) base: Option<&'a Path>,
+    /// Looks up an environment variable.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+}
+
+pub(super) fn read(
+    config: &mut Config,
+    path: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    problems: &mut Vec<String>,
+) {
     let shown = path.display();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
@@ -23,12 +53,12 @@ pub(super) fn read(config: &mut Config, path: &Path, problems: &mut Vec<String>)
             return problems.push(format!("{shown}, line {line}: {}", error.message()));
         }
     };
-    let base = path.parent().map(Path::to_path_buf);
+    let surroundings = Surroundings { base: path.parent(), variable };
     // In the file's order, for that is how a person reads the list.
     let mut keys: Vec<&String> = table.keys().collect();
     keys.sort_by_key(|key| text.find(key.as_str()));
     for key in keys {
-        if let Err(problem) = set(config, key, &table[key], base.as_deref()) {
+        if let Err(problem) = set(config, key, &table[key], &surroundings) {
             problems.push(format!("{shown}: {problem}"));
         }
     }
@@ -38,35 +68,50 @@ fn set(
     config: &mut Config,
     key: &str,
     value: &toml::Value,
-    base: Option<&Path>,
+    surroundings: &Surroundings<'_>,
 ) -> Result<(), String> {
     if !KEYS.contains(&key) {
         let hint = nearest(key, KEYS).map(|k| format!("; did you mean `{k}`?"));
         return Err(format!("unknown key `{key}`{}", hint.unwrap_or_default()));
     }
     match (key, value) {
-        ("slots", toml::Value::Integer(n)) => set_text(config, key, &n.to_string(), base),
+        ("slots", toml::Value::Integer(n)) => set_text(config, key, &n.to_string(), surroundings),
         ("slots", _) => Err("`slots` must be a whole number".to_string()),
-        (_, toml::Value::String(text)) => set_text(config, key, text, base),
+        ("witnesses", toml::Value::Array(keys)) => {
+            let keys: Option<Vec<&str>> = keys.iter().map(toml::Value::as_str).collect();
+            let keys = keys.ok_or("`witnesses` must be a list of keys as text")?;
+            config.witnesses = witnesses(&keys)?;
+            Ok(())
+        }
+        (_, toml::Value::String(text)) => set_text(config, key, text, surroundings),
         _ => Err(format!("`{key}` must be text, it is {}", value.type_str())),
     }
 }
 
-/// Sets a key from text. `base` is the folder that relative paths are relative to; without one
-/// it is the current folder.
+/// Sets a key from text.
 pub(super) fn set_text(
     config: &mut Config,
     key: &str,
     text: &str,
-    base: Option<&Path>,
+    surroundings: &Surroundings<'_>,
 ) -> Result<(), String> {
-    let path = |text: &str| match base {
+    let path = |text: &str| match surroundings.base {
         Some(base) => base.join(text),
         None => PathBuf::from(text),
     };
     match key {
-        "store" => config.store = store(text, path)?,
-        "bus" => bus(text)?,
+        "store" => config.store = places::store(text, path, surroundings.variable)?,
+        "bus" => config.bus = BusLocation::parse(text)?,
+        "objects" => config.objects = places::objects(text, path)?,
+        "site" => config.site = places::site(text)?,
+        "tenant" => {
+            config.tenant = TenantId::new(text).map_err(|error| format!("`tenant`: {error}"))?;
+        }
+        "witnesses" => {
+            let keys: Vec<&str> = text.split(',').map(str::trim).collect();
+            config.witnesses = witnesses(&keys)?;
+        }
+        "migrate" => config.migrate = places::migrate(text)?,
         "data" => config.data = Some(path(text)),
         "slots" => config.slots = Some(slots(text)?),
         "log_level" => config.log_level = text.to_string(),
@@ -75,27 +120,22 @@ pub(super) fn set_text(
     Ok(())
 }
 
-fn store(text: &str, path: impl Fn(&str) -> PathBuf) -> Result<StoreLocation, String> {
-    match text.split_once(':') {
-        Some(("sqlite", file)) if !file.is_empty() => Ok(StoreLocation::Sqlite(path(file))),
-        Some(("postgres" | "postgresql", _)) => {
-            Err("this build has the embedded stores only: use `sqlite:PATH` instead of a Postgres \
-             address"
-                .to_string())
-        }
-        _ => Err(format!("`{text}` is not a store; write `sqlite:PATH`")),
+fn witnesses(keys: &[&str]) -> Result<Vec<VerifierKey>, String> {
+    if keys.len() > MOST_WITNESSES {
+        return Err(format!("`witnesses` has more than {MOST_WITNESSES} keys"));
     }
-}
-
-fn bus(text: &str) -> Result<(), String> {
-    match text.split_once(':') {
-        Some(("memory", _)) => Ok(()),
-        Some(("nats" | "tls", _)) => {
-            Err("this build has the embedded bus only: use `memory:` instead of a NATS address"
-                .to_string())
+    let one = |text: &&str| {
+        let key = VerifierKey::parse(text).map_err(|error| format!("`witnesses`: {error}"))?;
+        match key.kind() {
+            KeyKind::Cosigner => Ok(key),
+            KeyKind::Log => Err(format!(
+                "`witnesses`: the key `{}` is that of a log; a witness prints its own when it \
+                 starts",
+                key.name()
+            )),
         }
-        _ => Err(format!("`{text}` is not a bus; write `memory:`")),
-    }
+    };
+    keys.iter().map(one).collect()
 }
 
 fn slots(text: &str) -> Result<u32, String> {

@@ -4,22 +4,41 @@
 mod data_dir;
 mod file;
 mod location;
+mod places;
 mod suggest;
 
 use std::path::PathBuf;
 
+use dagbook_events::ids::TenantId;
+use dagbook_events::tlog::VerifierKey;
+
+use file::Surroundings;
+
 pub use data_dir::DataDir;
 pub use location::{project_root, user_data_folder};
+pub use places::{BusLocation, Migrate, ObjectsLocation, StoreLocation};
 pub use suggest::nearest;
 
-/// What can be configured.
+/// What can be configured. Nothing of it shows a secret, in any form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Where events are kept.
     pub store: StoreLocation,
+    /// Who carries wake-ups and keeps the second copy.
+    pub bus: BusLocation,
+    /// Where tiles and checkpoints are published.
+    pub objects: ObjectsLocation,
+    /// The name of the site, which begins the names of its logs and is that of its key.
+    pub site: String,
+    /// Whose runs these are.
+    pub tenant: TenantId,
+    /// Keys of the witnesses whose co-signatures are awaited.
+    pub witnesses: Vec<VerifierKey>,
+    /// Who may change the schema of the store.
+    pub migrate: Migrate,
     /// The data folder, when it is named.
     pub data: Option<PathBuf>,
-    /// Attempts that the local executor runs at one time; none: as many as there are cores.
+    /// Attempts that the local executor runs at one time; none: four for each core.
     pub slots: Option<u32>,
     /// What is told on standard error, in the syntax of `tracing`.
     pub log_level: String,
@@ -27,20 +46,16 @@ pub struct Config {
     pub file: Option<PathBuf>,
 }
 
-/// Where events are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum StoreLocation {
-    /// `record.sqlite` in the data folder.
-    #[default]
-    InDataFolder,
-    /// Another SQLite file.
-    Sqlite(PathBuf),
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             store: StoreLocation::default(),
+            bus: BusLocation::default(),
+            objects: ObjectsLocation::default(),
+            site: "dagbook.local".to_string(),
+            tenant: TenantId::new("local").expect("a slug"),
+            witnesses: Vec::new(),
+            migrate: Migrate::default(),
             data: None,
             slots: None,
             log_level: "warn".to_string(),
@@ -77,13 +92,18 @@ impl Config {
         let named = overrides.file.clone().or_else(|| variable("DAGBOOK_CONFIG").map(Into::into));
         let found = root.map(|root| root.join("dagbook.toml")).filter(|path| path.is_file());
         if let Some(path) = named.or(found) {
-            file::read(&mut config, &path, &mut problems);
+            file::read(&mut config, &path, &variable, &mut problems);
             config.file = Some(path);
         }
         for key in file::KEYS {
             let name = format!("DAGBOOK_{}", key.to_uppercase());
             if let Some(text) = variable(&name).filter(|text| !text.is_empty())
-                && let Err(problem) = file::set_text(&mut config, key, &text, None)
+                && let Err(problem) = file::set_text(
+                    &mut config,
+                    key,
+                    &text,
+                    &Surroundings { base: None, variable: &variable },
+                )
             {
                 problems.push(format!("{name}: {problem}"));
             }
@@ -133,18 +153,56 @@ mod tests {
                 data: Some("/var/x".into()),
                 slots: Some(5),
                 log_level: "info".to_string(),
-                file: None,
+                ..Config::default()
             })
         );
     }
 
     #[test]
+    fn servers_are_named_by_their_addresses() {
+        let witness = VerifierKey::cosigner("keeper.example", [7; 32]).expect("a key");
+        let file = format!(
+            "store = \"postgres://ada@db/books\"\nbus = \"nats://bus:4333\"\n\
+             objects = \"s3://tiles/books?region=x\"\nsite = \"books.example\"\n\
+             tenant = \"acme\"\nmigrate = \"never\"\nwitnesses = [\"{}\"]\n",
+            witness.to_text()
+        );
+        let config = load(&file, &[("PGPASSWORD", "hunter2")]).expect("a configuration");
+        let StoreLocation::Postgres(url) = &config.store else { panic!("{config:?}") };
+        assert_eq!(url.redacted(), "postgres://ada@db:5432/books?sslmode=prefer");
+        assert_eq!(url.config().get_password(), Some(b"hunter2".as_slice()));
+        assert!(
+            matches!(&config.bus, BusLocation::Nats(nats) if nats.servers == ["nats://bus:4333"])
+        );
+        assert_eq!(
+            config.objects,
+            ObjectsLocation::Bucket("s3://tiles/books?region=x".to_string())
+        );
+        assert_eq!((config.site.as_str(), config.tenant.as_str()), ("books.example", "acme"));
+        assert_eq!((config.migrate, &config.witnesses), (Migrate::Never, &vec![witness]));
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn secrets_are_in_no_message() {
+        for (name, text) in [
+            ("DAGBOOK_STORE", "postgres://ada:hunter2@db/books?ssl=hunter2"),
+            ("DAGBOOK_STORE", "ada:hunter2@db"),
+            ("DAGBOOK_BUS", "nats://ada:hunter2@bus:none"),
+            ("DAGBOOK_BUS", "ada:hunter2@bus"),
+            ("DAGBOOK_OBJECTS", "s3://key:hunter2@bucket/x"),
+            ("DAGBOOK_OBJECTS", "key:hunter2@bucket/x"),
+        ] {
+            let problems = load("", &[(name, text)]).expect_err(text);
+            assert_eq!(problems.len(), 1, "{text}");
+            assert!(problems[0].starts_with(name), "{problems:?}");
+            assert!(!problems[0].contains("hunter2"), "{problems:?}");
+        }
+    }
+
+    #[test]
     fn flags_win_over_variables() {
         let overrides = Overrides { data: Some("/flag".into()), file: None };
-        let config = Config::load(&overrides, |_| Some("9".to_string()), None);
-        // The same text for every variable: the store and the bus refuse it, `data` takes it.
-        let problems = config.expect_err("a store named 9").0;
-        assert_eq!(problems.len(), 3, "{problems:?}");
         let only_data = |name: &str| (name == "DAGBOOK_DATA").then(|| "/variable".to_string());
         let config = Config::load(&overrides, only_data, None).expect("a configuration");
         assert_eq!(config.data, Some(PathBuf::from("/flag")));
@@ -152,14 +210,31 @@ mod tests {
 
     #[test]
     fn all_problems_are_reported_together() {
-        let problems =
-            load("slot = 3\ndata = 4\nbus = \"nats://x\"\n", &[("DAGBOOK_STORE", "postgres://x")])
-                .expect_err("four problems");
-        assert_eq!(problems.len(), 4, "{problems:?}");
-        assert!(problems[0].contains("unknown key `slot`; did you mean `slots`?"), "{problems:?}");
-        assert!(problems[1].contains("`data` must be text"), "{problems:?}");
-        assert!(problems[2].contains("embedded"), "{problems:?}");
-        assert!(problems[3].starts_with("DAGBOOK_STORE: ") && problems[3].contains("embedded"));
+        let file = "slot = 3\ndata = 4\nbus = \"http://x\"\nwitnesses = [\"k\"]\n\
+                    site = \"a b\"\ntenant = \"A\"\nobjects = \"ftp://x\"\nmigrate = \"maybe\"\n";
+        let problems = load(file, &[("DAGBOOK_STORE", "mysql://x")]).expect_err("nine problems");
+        let parts = [
+            "unknown key `slot`; did you mean `slots`?",
+            "`data` must be text",
+            "`nats://HOST`",
+            "`witnesses`",
+            "name of a site",
+            "`tenant`",
+            "`s3://BUCKET/PREFIX`",
+            "`auto` or `never`",
+            "`sqlite:PATH` or `postgres://",
+        ];
+        assert_eq!(problems.len(), parts.len(), "{problems:?}");
+        for (problem, part) in problems.iter().zip(parts) {
+            assert!(problem.contains(part), "{part}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_a_log_is_not_that_of_a_witness() {
+        let key = VerifierKey::new("books.example", [7; 32]).expect("a key").to_text();
+        let problems = load("", &[("DAGBOOK_WITNESSES", &key)]).expect_err("a log's key");
+        assert!(problems[0].contains("a witness"), "{problems:?}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn sweep(parent: &Path) {
         let age = entry.metadata().and_then(|found| found.modified());
         let old = age.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > STALE));
         if old && !Path::new(&format!("/proc/{process}")).exists() {
+            super::disk::unmount_below(&entry.path());
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }

@@ -72,7 +72,15 @@ impl Nats {
     /// # Panics
     /// Where it cannot be started.
     pub fn start_with(version: NatsVersion, config: &str) -> Self {
-        let folder = folder::new(None);
+        Self::start_in(None, version, config)
+    }
+
+    /// The same with its data in a folder below the one named, to choose the disk.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn start_in(within: Option<&Path>, version: NatsVersion, config: &str) -> Self {
+        let folder = folder::new(within);
         let config = config.to_string();
         let mut server = Self { process: None, version, config, port: 0, folder };
         for _ in 0..STARTS {

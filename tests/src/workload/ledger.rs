@@ -139,6 +139,14 @@ impl Ledger {
         self.lock().refused.clone()
     }
 
+    /// All of it, for another process to go on with.
+    pub fn entries(&self) -> Vec<Entry> {
+        let inner = self.lock();
+        let refused = inner.refused.iter();
+        let refused = refused.map(|&(caller, request)| Entry::Refused { caller, request });
+        inner.acknowledged.iter().cloned().map(Entry::Acknowledged).chain(refused).collect()
+    }
+
     /// The request with which a caller goes on.
     pub fn next(&self, caller: u64) -> u64 {
         self.lock().next.get(&caller).copied().unwrap_or_default()

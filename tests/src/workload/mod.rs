@@ -9,11 +9,13 @@
 mod callers;
 mod ledger;
 mod oracle;
+mod process;
 mod script;
 mod tail;
 
 pub use callers::Load;
 pub use ledger::{Acknowledged, Entry, Ledger, Retries};
 pub use oracle::{Oracle, compare_with_copy, judge};
+pub use process::WriterProcess;
 pub use script::{Planned, Script};
 pub use tail::{Seen, Tail};

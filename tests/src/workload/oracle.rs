@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::{Position, TenantId};
-use dagbook_events::journal::verify::{AuditSource, verify};
-use dagbook_events::ports::{EventStore, RecordCopy, Recorded};
+use dagbook_events::journal::verify::{AuditSource, RawEvent, RawHead, RawTenant, verify};
+use dagbook_events::ports::{EventStore, ReadError, RecordCopy, Recorded};
 use dagbook_events::tlog::leaf_hash;
 
 use super::ledger::Ledger;
@@ -203,7 +204,7 @@ impl Oracle {
 ///
 /// # Panics
 /// Where the store cannot be read.
-pub async fn judge<S: EventStore + AuditSource>(
+pub async fn judge<S: EventStore + AuditSource + ?Sized>(
     store: &S,
     ledger: &Ledger,
     seen: Option<&Seen>,
@@ -217,7 +218,7 @@ pub async fn judge<S: EventStore + AuditSource>(
         page.iter().for_each(|event| oracle.event(event));
     }
     let mut findings = oracle.finish(ledger, seen);
-    let report = verify(store, &[]).await.expect("the store can be verified");
+    let report = verify(&Audited(store), &[]).await.expect("the store can be verified");
     if report.events != cursor.0 {
         findings.push(format!("{} events were verified, {cursor} are there", report.events));
     }
@@ -266,4 +267,18 @@ pub async fn compare_with_copy(
         cursor = last.position;
     }
     findings
+}
+
+/// The side of a store that can be looked into, also of one whose type is not known.
+struct Audited<'a, S: ?Sized>(&'a S);
+
+#[async_trait]
+impl<S: AuditSource + ?Sized> AuditSource for Audited<'_, S> {
+    async fn raw_counters(&self) -> Result<(RawHead, Vec<RawTenant>), ReadError> {
+        self.0.raw_counters().await
+    }
+
+    async fn raw_events(&self, after: Position, limit: usize) -> Result<Vec<RawEvent>, ReadError> {
+        self.0.raw_events(after, limit).await
+    }
 }

@@ -47,11 +47,11 @@ fn a_file_that_is_not_there() {
 
 #[test]
 fn all_problems_of_the_configuration_at_once() {
-    let project = Project::with("dagbook.toml", "slot = 3\nstore = \"postgres://db/x\"\n");
+    let project = Project::with("dagbook.toml", "slot = 3\nstore = \"mysql://db/x\"\n");
     let said = project.dagbook(&["runs"]);
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("unknown key `slot`; did you mean `slots`?"), "{}", said.stderr);
-    assert!(said.stderr.contains("embedded stores only"), "{}", said.stderr);
+    assert!(said.stderr.contains("`sqlite:PATH` or `postgres://"), "{}", said.stderr);
 }
 
 #[test]

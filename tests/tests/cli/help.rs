@@ -2,7 +2,7 @@
 
 use crate::support::Project;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 27] = [
     "run",
     "lint",
     "plan",
@@ -21,7 +21,12 @@ const COMMANDS: [&str; 22] = [
     "reject",
     "signal",
     "replay",
+    "audit",
     "secret",
+    "migrate",
+    "relay",
+    "witness",
+    "timeline",
     "doctor",
     "completions",
     "version",

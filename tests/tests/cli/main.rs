@@ -6,6 +6,7 @@ mod help;
 mod looking;
 mod reading;
 mod run;
+mod servers;
 mod shapes;
 mod support;
 mod waiting;

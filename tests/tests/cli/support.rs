@@ -8,6 +8,7 @@ use tempfile::TempDir;
 /// A project in a folder of its own, with its data in it.
 pub struct Project {
     folder: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 /// What a command said.
@@ -21,13 +22,19 @@ impl Project {
     pub fn new() -> Self {
         let folder = TempDir::new().expect("a folder");
         std::fs::create_dir(folder.path().join(".git")).expect("a repository");
-        Self { folder }
+        Self { folder, variables: Vec::new() }
     }
 
     pub fn with(file: &str, text: &str) -> Self {
         let project = Self::new();
         project.write(file, text);
         project
+    }
+
+    /// Sets a variable for the program, such as one that stands for a key of the configuration.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(set, _)| set != name);
+        self.variables.push((name.to_string(), value.to_string()));
     }
 
     pub fn path(&self) -> &Path {
@@ -60,6 +67,7 @@ impl Project {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.path())
             .env("USER", "tester")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

@@ -434,7 +434,11 @@ impl Publisher {
             return Ok(false);
         }
         let page = notes.after(Board::Cosigned, self.seen, COSIGNED_PAGE, wait).await;
-        let page = page.map_err(|error| Failure::Problem(format!("cosignatures: {error}")))?;
+        let page = page.map_err(|error| {
+            // A board that lost its tail counts from an earlier number again.
+            self.seen = 0;
+            Failure::Problem(format!("cosignatures: {error}"))
+        })?;
         if page.is_empty() {
             return Ok(false);
         }

@@ -9,14 +9,18 @@
 mod report;
 mod source;
 mod sources;
+#[cfg(feature = "keys")]
+mod tiles;
 mod tree;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use report::{Agreement, Difference, LogReport, ReconcileReport, Side, SideReport};
+pub use report::{Agreement, Difference, LogReport, ReconcileReport, Side, SideReport, Suspect};
 pub use source::{KeptLeaf, LeafReading, LeafSource, SourceError};
 pub use sources::{CopySource, StoreSource};
+#[cfg(feature = "keys")]
+pub use tiles::TileSource;
 
 use self::tree::Summary;
 use crate::digest::Sha256Digest;

@@ -108,6 +108,31 @@ pub struct LogReport {
     pub agreement: Agreement,
 }
 
+impl LogReport {
+    fn swapped(self) -> Self {
+        let agreement = match self.agreement {
+            Agreement::Equal => Agreement::Equal,
+            Agreement::Behind { side: Side::A, missing } => {
+                Agreement::Behind { side: Side::B, missing }
+            }
+            Agreement::Behind { side: Side::B, missing } => {
+                Agreement::Behind { side: Side::A, missing }
+            }
+            Agreement::Differs(mut difference) => {
+                std::mem::swap(&mut difference.a, &mut difference.b);
+                Agreement::Differs(difference)
+            }
+        };
+        Self {
+            a_size: self.b_size,
+            a_root: self.b_root,
+            b_size: self.a_size,
+            b_root: self.a_root,
+            agreement,
+        }
+    }
+}
+
 /// Everything that was compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReconcileReport {
@@ -136,6 +161,12 @@ impl ReconcileReport {
         let differs = |log: &LogReport| matches!(log.agreement, Agreement::Differs(_));
         let suspicious = !self.a.suspects.is_empty() || !self.b.suspects.is_empty();
         !suspicious && !self.logs.values().any(differs)
+    }
+
+    /// The same comparison with its sides exchanged.
+    pub fn swapped(self) -> Self {
+        let logs = self.logs.into_iter().map(|(tenant, log)| (tenant, log.swapped()));
+        Self { a: self.b, b: self.a, logs: logs.collect() }
     }
 
     /// Leaves that a side does not have yet.

@@ -16,15 +16,19 @@ pub struct SourceError {
     pub name: String,
     /// Why.
     pub reason: String,
+    /// What is kept there is not what it must be; otherwise it cannot be reached now.
+    pub is_damage: bool,
 }
 
 impl SourceError {
     pub(super) fn store(name: &str, error: &ReadError) -> Self {
-        Self { name: name.to_string(), reason: error.to_string() }
+        let is_damage = matches!(error, ReadError::Corrupt { .. });
+        Self { name: name.to_string(), reason: error.to_string(), is_damage }
     }
 
     pub(super) fn copy(name: &str, error: &CopyError) -> Self {
-        Self { name: name.to_string(), reason: error.to_string() }
+        let is_damage = matches!(error, CopyError::Unusable(_));
+        Self { name: name.to_string(), reason: error.to_string(), is_damage }
     }
 }
 

@@ -131,7 +131,7 @@ impl LeafReading for CopyReading {
         let events = events.map_err(|error| SourceError::copy(&self.name, &error))?;
         let Some(last) = events.last() else {
             let reason = format!("nothing came behind position {}", self.cursor);
-            return Err(SourceError { name: self.name.clone(), reason });
+            return Err(SourceError { name: self.name.clone(), reason, is_damage: false });
         };
         self.cursor = last.position;
         Ok(events.into_iter().filter(|event| event.position <= self.end).map(copied).collect())

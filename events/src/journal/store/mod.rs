@@ -8,4 +8,6 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{OpenError, SqliteHealth, SqliteOptions, SqliteStore, health};
+pub use sqlite::{
+    OpenError, SqliteHealth, SqliteOptions, SqliteSchema, SqliteStore, health, sqlite_schema,
+};

@@ -168,6 +168,9 @@ impl Witness {
             Ok(()) => None,
             Err(Trouble::Later(problem)) => {
                 self.scan = None;
+                // A board that lost its tail counts from an earlier number again; it holds one
+                // note of each log, so reading it anew costs little.
+                self.seen = 0;
                 Some(problem)
             }
             Err(Trouble::Stop(error)) => {

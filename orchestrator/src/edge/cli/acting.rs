@@ -6,7 +6,7 @@ use dagbook_events::ids::RunId;
 use dagbook_events::run::{Ask, RunCommand, fold};
 
 use super::run::{now, open, resume};
-use super::{CliError, Context, ExitCode, select};
+use super::{CliError, Context, ExitCode, keeping, select};
 use crate::app::act;
 use crate::runtime::Ownership;
 use crate::runtime::record::Recorder;
@@ -30,17 +30,20 @@ pub(super) async fn act(
 ) -> Result<ExitCode, CliError> {
     // An error where nothing was ever run, rather than a data folder that nobody asked for.
     drop(ctx.record().await?);
-    let embedded = open(ctx, None, None).await?;
-    let recorder = Recorder::new(&embedded.deps);
-    let run = select::run(&recorder, &embedded.deps.tenant, wanted).await?;
-    let command = RunCommand { at: now(&embedded), ask: ask(run) };
-    act::record(&recorder, &embedded.deps.tenant, run, &command).await?;
+    let installation = open(ctx, None, None).await?;
+    let recorder = Recorder::new(&installation.deps);
+    let run = select::run(&recorder, &installation.deps.tenant, wanted).await?;
+    let command = RunCommand { at: now(&installation), ask: ask(run) };
+    act::record(&recorder, &installation.deps.tenant, run, &command).await?;
     ctx.tell(&format!("run {run}: {said}"));
-    if embedded.locks.is_taken(run) {
+    if installation.keeper.is_some() {
+        keeping::settle(ctx, &installation).await?;
+    }
+    if installation.locks.is_taken(run) {
         return Ok(ExitCode::Success);
     }
     if fold(&recorder.facts(run).await?).is_finished() {
-        embedded.locks.over(run);
+        installation.locks.over(run);
         return Ok(ExitCode::Success);
     }
     match unattended {
@@ -48,7 +51,7 @@ pub(super) async fn act(
             ctx.tell(&format!("nobody drives it; go on with `dagbook run --resume {run}`"));
             Ok(ExitCode::Success)
         }
-        Unattended::TakeOver => match resume(ctx, &embedded, &recorder, run).await? {
+        Unattended::TakeOver => match resume(ctx, &installation, &recorder, run).await? {
             // It was asked to end, and it did.
             ExitCode::Canceled | ExitCode::Failed | ExitCode::Success => Ok(ExitCode::Success),
             other => Ok(other),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    approve, cancel, completions, doctor, events, graph, lint, logs, pause, plan, replay, retry,
-    run, runs, schema, secret, show, signal, version, why,
+    approve, audit, cancel, completions, doctor, events, graph, lint, logs, migrate, pause, plan,
+    relay, replay, retry, run, runs, schema, secret, show, signal, timeline, version, why, witness,
 };
 
 const EXAMPLES: &str = "\
@@ -132,8 +132,18 @@ pub enum Command {
     Signal(signal::Args),
     /// Fold a run's events and print the state at that point; or check them all
     Replay(replay::Args),
+    /// Compare the keepings of the record
+    Audit(audit::Args),
     /// Keep secrets for steps
     Secret(secret::Args),
+    /// Bring the store's schema up to date; give rights to its roles
+    Migrate(migrate::Args),
+    /// Keep the second copy, the signed heads and the tiles up to date
+    Relay(relay::Args),
+    /// Rebuild the logs from the second copy alone, and co-sign what agrees
+    Witness(witness::Args),
+    /// Show the record's timeline, or begin a new one after a restore
+    Timeline(timeline::Args),
     /// Check this installation
     Doctor(doctor::Args),
     /// Print a completion script for a shell

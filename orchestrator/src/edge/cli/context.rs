@@ -49,7 +49,7 @@ impl Context {
 
     /// The record of the current folder's project, which must be there.
     pub async fn record(&self) -> Result<OpenRecord, CliError> {
-        OpenRecord::open(self.data(None)?).await
+        OpenRecord::open(&self.config, self.data(None)?).await
     }
 
     /// Tells a person something beside the result: on standard error, and not when quiet.

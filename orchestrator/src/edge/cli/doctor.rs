@@ -1,9 +1,12 @@
 //! `dagbook doctor`: is this installation well, and what is weaker than it could be?
 
+mod copy;
 mod folders;
 mod machine;
+mod postgres;
 mod runs;
 mod store;
+mod tiles;
 
 use serde::Serialize;
 
@@ -17,7 +20,7 @@ Examples:
 
 The exit code is 1 where something is broken; warnings leave it at 0.";
 
-/// Check this installation: data folder, record, keys, this machine, interrupted runs.
+/// Check this installation: data folder, record, copy, keys, this machine, interrupted runs.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {}
@@ -57,14 +60,26 @@ impl Check {
     }
 }
 
+/// Where the record stands, for what is compared with it.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    timeline: u64,
+    position: u64,
+    /// Leaves of the tenant's log.
+    leaves: u64,
+}
+
 /// Checks it.
 pub async fn run(ctx: &Context, _args: Args) -> Result<ExitCode, CliError> {
     let data = ctx.data(None)?;
     let mut checks = vec![configuration(ctx)];
     checks.extend(folders::checks(&data));
-    checks.extend(store::checks(&data).await);
+    let (of_store, standing) = store::checks(ctx, &data).await;
+    checks.extend(of_store);
+    checks.extend(copy::checks(ctx, standing).await);
+    checks.extend(tiles::checks(ctx, &data, standing).await);
     checks.extend(machine::checks(&data));
-    checks.extend(runs::checks(&data).await);
+    checks.extend(runs::checks(ctx, &data).await);
     let is_well = checks.iter().all(|check| check.status != "broken");
     if ctx.is_json() {
         output::json(&Report { is_well, checks })?;

@@ -5,8 +5,9 @@ use clap::error::ErrorKind;
 
 use super::args::{Cli, ColorWhen, Command, OutputFormat};
 use super::{
-    CliError, Context, ExitCode, approve, cancel, completions, doctor, events, graph, lint, logs,
-    pause, plan, replay, retry, run, runs, schema, secret, show, signal, version, why,
+    CliError, Context, ExitCode, approve, audit, cancel, completions, doctor, events, graph, lint,
+    logs, migrate, pause, plan, relay, replay, retry, run, runs, schema, secret, show, signal,
+    timeline, version, why, witness,
 };
 
 /// Threads of the runtime: the writer and the shims are elsewhere, so two are enough.
@@ -63,7 +64,12 @@ async fn dispatch(ctx: &Context, command: Command) -> Result<ExitCode, CliError>
         Command::Reject(args) => approve::reject(ctx, args).await,
         Command::Signal(args) => signal::run(ctx, args).await,
         Command::Replay(args) => replay::run(ctx, args).await,
+        Command::Audit(args) => audit::run(ctx, args).await,
         Command::Secret(args) => secret::run(ctx, args).await,
+        Command::Migrate(args) => migrate::run(ctx, args).await,
+        Command::Relay(args) => relay::run(ctx, args).await,
+        Command::Witness(args) => witness::run(ctx, args).await,
+        Command::Timeline(args) => timeline::run(ctx, args).await,
         Command::Doctor(args) => doctor::run(ctx, args).await,
         Command::Completions(args) => completions::run(ctx, args).await,
         Command::Version(args) => version::run(ctx, args).await,

@@ -8,11 +8,14 @@ pub mod output;
 
 mod acting;
 mod entry;
+mod keeping;
 mod progress;
 mod record;
 mod select;
+mod source;
 
 mod approve;
+mod audit;
 mod cancel;
 mod completions;
 mod doctor;
@@ -20,8 +23,10 @@ mod events;
 mod graph;
 mod lint;
 mod logs;
+mod migrate;
 mod pause;
 mod plan;
+mod relay;
 mod replay;
 mod retry;
 mod run;
@@ -30,8 +35,10 @@ mod schema;
 mod secret;
 mod show;
 mod signal;
+mod timeline;
 mod version;
 mod why;
+mod witness;
 
 pub use context::Context;
 pub use entry::main;

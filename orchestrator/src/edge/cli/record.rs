@@ -7,48 +7,36 @@ use dagbook_events::run::Phase;
 use dagbook_events::time::Timestamp;
 
 use super::{CliError, Context, select};
-use crate::config::{DataDir, nearest};
+use crate::config::{Config, DataDir, StoreLocation, nearest};
 use crate::runtime::Ownership;
 use crate::runtime::record::Recorder;
-use crate::wiring::{Embedded, EmbeddedOptions, Layout, default_slots};
+use crate::wiring::{Installation, KeeperError, Layout, OpenError, Purpose, default_slots};
 
 /// An installation that is there.
 pub struct OpenRecord {
     /// Where.
     pub data: DataDir,
     /// What it is made of.
-    pub embedded: Embedded,
+    pub installation: Installation,
     /// Reads runs.
     pub recorder: Recorder,
 }
 
 impl OpenRecord {
-    /// Opens it; an error when nothing was ever run there.
-    pub async fn open(data: DataDir) -> Result<Self, CliError> {
-        if !data.record().exists() {
-            let place = data.record().display();
-            return Err(CliError::usage(format!("nothing was run here yet: there is no {place}"))
-                .hint(
-                    "`dagbook run FILE` makes it; for the record of another project change to \
-                     its folder, or name its data folder with `--data DIR`",
-                ));
+    /// Opens it to look; an error when nothing was ever run there.
+    pub async fn open(config: &Config, data: DataDir) -> Result<Self, CliError> {
+        let is_file = !matches!(config.store, StoreLocation::Postgres(_));
+        if is_file && !data.record().exists() {
+            return Err(unborn(&format!("there is no {}", data.record().display())));
         }
-        let options = EmbeddedOptions {
-            data: data.root().to_path_buf(),
-            store: Some(data.record().to_path_buf()),
-            slots: None,
-            execute: false,
-        };
-        let embedded = Embedded::open(options).await.map_err(|error| {
-            CliError::unavailable(error.to_string()).hint("`dagbook doctor` says more")
-        })?;
-        let recorder = Recorder::new(&embedded.deps);
-        Ok(Self { data, embedded, recorder })
+        let installation = Installation::open(config, &data, Purpose::Look).await?;
+        let recorder = Recorder::new(&installation.deps);
+        Ok(Self { data, installation, recorder })
     }
 
     /// Whose runs these are.
     pub fn tenant(&self) -> &TenantId {
-        &self.embedded.deps.tenant
+        &self.installation.deps.tenant
     }
 
     /// Where things are.
@@ -58,7 +46,7 @@ impl OpenRecord {
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        Clock::now(self.embedded.deps.clock.as_ref())
+        Clock::now(self.installation.deps.clock.as_ref())
     }
 
     /// The run that a person means.
@@ -73,7 +61,7 @@ impl OpenRecord {
 
     /// Whether some living process drives the run.
     pub fn is_driven(&self, run: RunId) -> bool {
-        self.embedded.locks.is_taken(run)
+        self.installation.locks.is_taken(run)
     }
 
     /// What an explanation may rest on beside the run itself.
@@ -94,6 +82,42 @@ impl OpenRecord {
             slots: [("local".to_string(), slots)].into(),
             is_driven: (!state.is_finished()).then(|| self.is_driven(state.id())),
         })
+    }
+}
+
+/// There is no record yet.
+fn unborn(what: &str) -> CliError {
+    CliError::usage(format!("nothing was run here yet: {what}")).hint(
+        "`dagbook run FILE` makes it; for the record of another project change to its folder, or \
+         name its data folder with `--data DIR`",
+    )
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        if error.is_unborn() {
+            return unborn(&error.to_string());
+        }
+        match error {
+            OpenError::Keeper(error) => error.into(),
+            OpenError::Checkpoints(error) if error.is_inconsistent() => {
+                Self::damaged(error.to_string()).hint("see ops/runbooks/evidence-damaged.md")
+            }
+            OpenError::Schema(_) => Self::unavailable(error.to_string()),
+            other => Self::unavailable(other.to_string()).hint("`dagbook doctor` says more"),
+        }
+    }
+}
+
+impl From<KeeperError> for CliError {
+    fn from(error: KeeperError) -> Self {
+        match error {
+            KeeperError::Halted(_) => Self::damaged(error.to_string())
+                .hint("nothing was appended; ops/runbooks/store-restored.md says what to look at"),
+            KeeperError::TooSlow { .. } => Self::unavailable(error.to_string())
+                .hint("`dagbook doctor` says more; ops/runbooks/relay-lagging.md says what to do"),
+            KeeperError::Setup(_) => Self::usage(error.to_string()),
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! `dagbook replay`: fold a run's events and print the state at that point; or check the whole
 //! record and decide every recorded command again.
 
+mod elsewhere;
 mod verify;
 
 use dagbook_events::project::RunView;
 use dagbook_events::time::Timestamp;
 
+use super::source::LogKey;
 use super::{CliError, Context, ExitCode, show};
 use crate::runtime::record::RecordedFact;
+use crate::wiring::SourceName;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,8 +18,11 @@ Examples:
   dagbook replay latest --at 120                     the state after position 120
   dagbook replay latest --at 2026-03-01T12:00:00Z
   dagbook replay latest --verify                     check everything behind it
+  dagbook replay latest --from jetstream             the same from the second copy, which works
+                                                     also while the store is away
 
-With --verify the exit code is 6 where anything is damaged or does not agree.";
+The same bytes are printed whatever they are read from. From the copy and from tiles every leaf is
+checked on the way. With --verify the exit code is 6 where anything is damaged or does not agree.";
 
 /// What to replay.
 #[derive(Debug, clap::Args)]
@@ -32,17 +38,37 @@ pub struct Args {
     /// the run again
     #[arg(long)]
     verify: bool,
+    /// Read the run from this keeping of the record
+    #[arg(
+        long,
+        value_enum,
+        value_name = "SOURCE",
+        default_value = "store",
+        conflicts_with = "verify"
+    )]
+    from: SourceName,
+    /// The timeline of the copy or the tiles [default: the newest]
+    #[arg(long, value_name = "N")]
+    timeline: Option<u64>,
+    #[command(flatten)]
+    log_key: LogKey,
 }
 
 /// Replays it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
-    let record = ctx.record().await?;
-    if args.verify {
-        return verify::run(ctx, &record, &args.run).await;
-    }
+    args.from.check_kind(ctx.config())?;
     let until = args.at.as_deref().map(Until::parse).transpose()?;
-    let run = record.select(&args.run).await?;
-    let history = record.recorder.history(run).await?;
+    let (run, history) = match args.from.is_store() {
+        true => {
+            let record = ctx.record().await?;
+            if args.verify {
+                return verify::run(ctx, &record, &args.run).await;
+            }
+            let run = record.select(&args.run).await?;
+            (run, record.recorder.history(run).await?)
+        }
+        false => elsewhere::history(ctx, &args).await?,
+    };
     let mut view = RunView::unborn();
     for recorded in history.iter().take_while(|r| until.is_none_or(|until| until.takes(r))) {
         view.apply(&recorded.fact);

@@ -31,9 +31,9 @@ pub struct Args {
 /// Runs it again, here, to its end.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     drop(ctx.record().await?);
-    let embedded = open(ctx, None, None).await?;
-    let recorder = Recorder::new(&embedded.deps);
-    let run = select::run(&recorder, &embedded.deps.tenant, &args.run).await?;
+    let installation = open(ctx, None, None).await?;
+    let recorder = Recorder::new(&installation.deps);
+    let run = select::run(&recorder, &installation.deps.tenant, &args.run).await?;
     let earlier = fold(&recorder.facts(run).await?);
     let again = match (args.from_failed, args.from) {
         (true, _) => Again::FromFailed,
@@ -42,9 +42,9 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     };
     let changes = parse_params(&args.params, &args.files)?;
     let stamp = Stamp {
-        run: stamp::run_id(embedded.deps.clock.as_ref(), embedded.deps.rng.as_ref()),
-        number: number::next(&recorder, &embedded.deps.tenant).await?,
-        tenant: embedded.deps.tenant.clone(),
+        run: stamp::run_id(installation.deps.clock.as_ref(), installation.deps.rng.as_ref()),
+        number: number::next(&recorder, &installation.deps.tenant).await?,
+        tenant: installation.deps.tenant.clone(),
     };
     let submitted =
         repetition(&earlier, &again, changes, stamp).map_err(|error| match error {
@@ -57,5 +57,5 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
             RetryError::NoSuchStep(_) => CliError::usage(error.to_string())
                 .hint(format!("`dagbook show {run}` lists its steps")),
         })?;
-    submit(ctx, &embedded, &recorder, submitted).await
+    submit(ctx, &installation, &recorder, submitted).await
 }

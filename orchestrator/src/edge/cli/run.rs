@@ -13,13 +13,13 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::progress::{Live, Plain, Progress, Quiet, print_summary};
-use super::{CliError, Context, ExitCode, output, select};
+use super::{CliError, Context, ExitCode, keeping, output, select};
 use crate::app::drive::{Ended, Seen, drive};
 use crate::app::submit::{Stamp, submission};
 use crate::app::{number, source, stamp};
 use crate::runtime::record::Recorder;
 use crate::runtime::{AskError, Runtime, Watch, start};
-use crate::wiring::{Embedded, EmbeddedOptions};
+use crate::wiring::{Installation, Purpose};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,28 +55,28 @@ pub struct Args {
 
 /// Runs it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
-    let embedded = open(ctx, args.file.as_deref(), args.slots).await?;
-    let recorder = Recorder::new(&embedded.deps);
+    let installation = open(ctx, args.file.as_deref(), args.slots).await?;
+    let recorder = Recorder::new(&installation.deps);
     if let Some(wanted) = &args.resume {
-        let run = select::run(&recorder, &embedded.deps.tenant, wanted).await?;
-        return resume(ctx, &embedded, &recorder, run).await;
+        let run = select::run(&recorder, &installation.deps.tenant, wanted).await?;
+        return resume(ctx, &installation, &recorder, run).await;
     }
     let file = args.file.as_deref().unwrap_or(std::path::Path::new("dag.yaml"));
     let loaded = source::load(file).map_err(|e| CliError::usage(e.to_string()))?;
     let params = parse_params(&args.params, &args.files)?;
     let stamp = Stamp {
-        run: stamp::run_id(embedded.deps.clock.as_ref(), embedded.deps.rng.as_ref()),
-        number: number::next(&recorder, &embedded.deps.tenant).await?,
-        tenant: embedded.deps.tenant.clone(),
+        run: stamp::run_id(installation.deps.clock.as_ref(), installation.deps.rng.as_ref()),
+        number: number::next(&recorder, &installation.deps.tenant).await?,
+        tenant: installation.deps.tenant.clone(),
     };
     let submitted = submission(&loaded, params, stamp)
         .map_err(|findings| super::lint::refuse(&findings, &loaded.source.bundle, file))?;
     if !args.new
-        && let Some(run) = offer(ctx, &embedded, &recorder, &submitted).await?
+        && let Some(run) = offer(ctx, &installation, &recorder, &submitted).await?
     {
-        return resume(ctx, &embedded, &recorder, run).await;
+        return resume(ctx, &installation, &recorder, run).await;
     }
-    submit(ctx, &embedded, &recorder, submitted).await
+    submit(ctx, &installation, &recorder, submitted).await
 }
 
 /// Opens the installation for running steps.
@@ -84,15 +84,10 @@ pub(super) async fn open(
     ctx: &Context,
     beside: Option<&std::path::Path>,
     slots: Option<u32>,
-) -> Result<Embedded, CliError> {
+) -> Result<Installation, CliError> {
     let data = ctx.data(beside)?;
-    let options = EmbeddedOptions {
-        data: data.root().to_path_buf(),
-        store: Some(data.record().to_path_buf()),
-        slots: slots.or(ctx.config().slots),
-        execute: true,
-    };
-    Embedded::open(options).await.map_err(|e| CliError::unavailable(e.to_string()))
+    let slots = slots.or(ctx.config().slots);
+    Ok(Installation::open(ctx.config(), &data, Purpose::Execute { slots }).await?)
 }
 
 /// `NAME=VALUE` and `NAME=PATH` into parameters; text is given its declared type later.
@@ -122,11 +117,11 @@ pub(super) fn parse_params(
 /// An interrupted run of the same file, if the person wants to go on with it.
 async fn offer(
     ctx: &Context,
-    embedded: &Embedded,
+    installation: &Installation,
     recorder: &Recorder,
     submitted: &Submitted,
 ) -> Result<Option<RunId>, CliError> {
-    for run in embedded.interrupted().into_iter().rev() {
+    for run in installation.interrupted().into_iter().rev() {
         let Ok(facts) = recorder.facts(run).await else { continue };
         let state = dagbook_events::run::fold(&facts);
         let Some(earlier) = state.submitted.clone() else { continue };
@@ -157,21 +152,21 @@ async fn offer(
 /// Submits and drives it to its end.
 pub(super) async fn submit(
     ctx: &Context,
-    embedded: &Embedded,
+    installation: &Installation,
     recorder: &Recorder,
     submitted: Submitted,
 ) -> Result<ExitCode, CliError> {
     let run = submitted.run;
-    let runtime = start(embedded.deps.clone());
+    let runtime = start(installation.deps.clone());
     let watch = runtime.watch();
     runtime.submit(submitted).await.map_err(ask_error)?;
-    follow(ctx, embedded, recorder, &runtime, run, watch).await
+    follow(ctx, installation, recorder, &runtime, run, watch).await
 }
 
 /// Takes the run over and drives it to its end.
 pub(super) async fn resume(
     ctx: &Context,
-    embedded: &Embedded,
+    installation: &Installation,
     recorder: &Recorder,
     run: RunId,
 ) -> Result<ExitCode, CliError> {
@@ -180,10 +175,10 @@ pub(super) async fn resume(
         return Err(CliError::refused(format!("run {run} is over"))
             .hint(format!("`dagbook retry {run}` runs it again")));
     }
-    let runtime = start(embedded.deps.clone());
+    let runtime = start(installation.deps.clone());
     let watch = runtime.watch();
     runtime.adopt(run).await.map_err(ask_error)?;
-    follow(ctx, embedded, recorder, &runtime, run, watch).await
+    follow(ctx, installation, recorder, &runtime, run, watch).await
 }
 
 fn ask_error(error: AskError) -> CliError {
@@ -198,14 +193,14 @@ fn ask_error(error: AskError) -> CliError {
 
 async fn follow(
     ctx: &Context,
-    embedded: &Embedded,
+    installation: &Installation,
     recorder: &Recorder,
     runtime: &Runtime,
     run: RunId,
     watch: mpsc::UnboundedReceiver<Watch>,
 ) -> Result<ExitCode, CliError> {
-    let mut display = display(ctx, embedded, run);
-    let clock = embedded.deps.clock.clone();
+    let mut display = display(ctx, installation, run);
+    let clock = installation.deps.clock.clone();
     let mut troubled = false;
     let show = |seen: Seen<'_>, now| match seen {
         Seen::Facts(state, facts) => {
@@ -227,7 +222,12 @@ async fn follow(
     display.close();
     runtime.shutdown().await;
     match ended? {
-        Ended::Finished(state) => finished(ctx, embedded, &state).await,
+        Ended::Finished(state) => {
+            // The copy first: a run is over for its person when both keepings have it.
+            let kept = keeping::settle(ctx, installation).await;
+            let code = finished(ctx, &state)?;
+            kept.map(|()| code)
+        }
         Ended::Abandoned(_) => {
             ctx.tell(&format!("resume it with `dagbook run --resume {run}`"));
             Ok(ExitCode::Canceled)
@@ -236,18 +236,18 @@ async fn follow(
     }
 }
 
-fn display(ctx: &Context, embedded: &Embedded, run: RunId) -> Box<dyn Progress> {
+fn display(ctx: &Context, installation: &Installation, run: RunId) -> Box<dyn Progress> {
     if ctx.is_quiet() {
         return Box::new(Quiet);
     }
     if std::io::stderr().is_terminal() {
-        return Box::new(Live::new(embedded.data.join("logs").join(run.to_string())));
+        return Box::new(Live::new(installation.data.join("logs").join(run.to_string())));
     }
     Box::new(Plain)
 }
 
 /// Each Ctrl-C or TERM is one item.
-fn interrupts() -> mpsc::UnboundedReceiver<()> {
+pub(super) fn interrupts() -> mpsc::UnboundedReceiver<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (sender, receiver) = mpsc::unbounded_channel();
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
@@ -261,15 +261,7 @@ fn interrupts() -> mpsc::UnboundedReceiver<()> {
     receiver
 }
 
-async fn finished(
-    ctx: &Context,
-    embedded: &Embedded,
-    state: &RunState,
-) -> Result<ExitCode, CliError> {
-    // A checkpoint at the end of each run makes its history provable from then on.
-    if let Err(reason) = embedded.checkpoint().await {
-        ctx.tell(&format!("warning: no checkpoint was signed: {reason}"));
-    }
+fn finished(ctx: &Context, state: &RunState) -> Result<ExitCode, CliError> {
     if ctx.is_json() {
         output::json(&result(state))?;
     } else if !ctx.is_quiet() {
@@ -304,6 +296,6 @@ fn result(state: &RunState) -> serde_json::Value {
 }
 
 /// The time, for commands that stamp.
-pub(super) fn now(embedded: &Embedded) -> dagbook_events::time::Timestamp {
-    Clock::now(embedded.deps.clock.as_ref())
+pub(super) fn now(installation: &Installation) -> dagbook_events::time::Timestamp {
+    Clock::now(installation.deps.clock.as_ref())
 }

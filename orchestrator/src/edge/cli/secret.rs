@@ -1,4 +1,4 @@
-//! `dagbook secret`: secrets of the embedded installation. Values come from standard input or
+//! `dagbook secret`: secrets of this installation. Values come from standard input or
 //! from a prompt without echo, never from the command line, where everyone can read them.
 
 use std::io::{IsTerminal, Read, Write};

@@ -163,7 +163,8 @@ async fn throughput(report: &mut Report, options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn flood(rig: &Arc<Rig>, flows: usize, at_once: usize) -> Result<()> {
+/// Submits so many flows of three steps, so many at once, and waits for their ends.
+pub async fn flood(rig: &Arc<Rig>, flows: usize, at_once: usize) -> Result<()> {
     let mut watch = rig.runtime.watch();
     let (mut begun, mut ended) = (0, 0);
     while ended < flows {

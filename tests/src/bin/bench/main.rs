@@ -1,6 +1,7 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `cargo run --release -p dagbook-tests --bin bench -- record|engine [--short] [--json FILE]`
+//! `cargo run --release -p dagbook-tests --bin bench -- record|engine [--short] [--json FILE]`,
+//! and for the production stores `bench record --store postgres: --bus nats:`.
 
 mod engine;
 mod record;
@@ -25,8 +26,8 @@ struct Bench {
 
 #[derive(Subcommand)]
 enum Suite {
-    /// Appends, scans and trees on SQLite and in memory.
-    Record(Options),
+    /// Appends, scans and trees on SQLite and in memory, or on Postgres and JetStream.
+    Record(record::RecordOptions),
     /// Flows of steps, real processes, scale, and a cold start.
     Engine(EngineOptions),
 }
@@ -72,7 +73,7 @@ fn main() -> anyhow::Result<()> {
     let suite = Bench::parse().suite;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (report, options) = match suite {
-        Suite::Record(options) => (runtime.block_on(record::run(&options))?, options),
+        Suite::Record(options) => (runtime.block_on(record::run(&options))?, options.common),
         Suite::Engine(options) => {
             let program = match options.program {
                 Some(program) => program,

@@ -59,8 +59,9 @@ impl PostgresStore {
         let readers = Readers::new(&options.url, options.readers)?;
         let reading = Arc::new(Reading::new(readers));
         let unreadable = |reason| PostgresOpenError::Read { server: server.clone(), reason };
-        let partitions_end =
-            partitions_ahead(&reading, partition_width).await.map_err(unreadable)?;
+        // A role that may only read makes none and needs none; whoever appends without them
+        // hears why they cannot be made.
+        let partitions_end = partitions_ahead(&reading, partition_width).await.unwrap_or(0);
         let (_, head) = reading.head().await.map_err(unreadable)?;
         let (wakeups, counters) = (Arc::new(Wakeups::new(head)), Arc::new(Counters::default()));
         let process = Arc::new(AtomicI32::new(0));

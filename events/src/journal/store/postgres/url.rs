@@ -4,6 +4,7 @@
 //! and become a TLS configuration in [`super::tls`].
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,6 +201,20 @@ impl PostgresUrl {
     /// How much the connection is protected.
     pub fn ssl_mode(&self) -> SslMode {
         self.mode
+    }
+
+    /// Whether every connection stays on this machine.
+    pub fn is_local(&self) -> bool {
+        let addresses = self.config.get_hostaddrs();
+        if !addresses.is_empty() {
+            return addresses.iter().all(IpAddr::is_loopback);
+        }
+        self.config.get_hosts().iter().all(|host| match host {
+            Host::Unix(_) => true,
+            Host::Tcp(name) => {
+                name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+            }
+        })
     }
 
     /// The user of the address; without one the driver takes the user of this process.

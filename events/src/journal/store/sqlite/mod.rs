@@ -6,6 +6,7 @@ mod health;
 mod lease;
 mod open;
 mod read;
+mod schema;
 mod write;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 pub use self::health::{SqliteHealth, health};
 pub use self::open::OpenError;
 use self::read::Readers;
+pub use self::schema::{SqliteSchema, sqlite_schema};
 use self::write::SqliteBackend;
 use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::committer::Committer;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::schema::{SqliteSchema, sqlite_schema};
 use crate::journal::backend::BackendFault;
 use crate::ports::ReadError;
 
-mod migrations {
+pub(super) mod migrations {
     refinery::embed_migrations!("../migrations/sqlite");
 }
 
@@ -24,11 +25,21 @@ pub enum OpenError {
         /// What the system said.
         reason: String,
     },
-    /// The schema cannot be brought up to date.
+    /// A later program was here.
     #[error(
-        "cannot bring the schema of {path} up to date: {reason}; \
-         was it written by a newer version of this program?"
+        "{path} has schema {database}, and this program knows schemas up to {program} only: a \
+         newer program has migrated it; use that one"
     )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The schema there.
+        database: u32,
+        /// The newest one that is known here.
+        program: u32,
+    },
+    /// The schema cannot be brought up to date.
+    #[error("cannot bring the schema of {path} up to date: {reason}")]
     Schema {
         /// The file.
         path: PathBuf,
@@ -73,6 +84,11 @@ impl Database {
         lock_path.push(".lock");
         let lock = File::create(&lock_path).map_err(|error| file(error.to_string()))?;
         lock.lock().map_err(|error| file(error.to_string()))?;
+        let schema = sqlite_schema(path).map_err(|error| file(error.to_string()))?;
+        if schema.database > schema.program {
+            let SqliteSchema { database, program, .. } = schema;
+            return Err(OpenError::Newer { path: path.to_path_buf(), database, program });
+        }
         let mut connection = this.connect(true).map_err(|error| file(error.to_string()))?;
         migrations::migrations::runner().run(&mut connection).map_err(|error| {
             let reason = error.to_string();

@@ -2,13 +2,13 @@
 
 use super::Check;
 use crate::config::DataDir;
-use crate::edge::cli::{OpenRecord, output};
+use crate::edge::cli::{Context, OpenRecord, output};
 
-pub(super) async fn checks(data: &DataDir) -> Vec<Check> {
+pub(super) async fn checks(ctx: &Context, data: &DataDir) -> Vec<Check> {
     // Where the record cannot be opened, that was said already.
-    let Ok(record) = OpenRecord::open(data.clone()).await else { return Vec::new() };
+    let Ok(record) = OpenRecord::open(ctx.config(), data.clone()).await else { return Vec::new() };
     let mut open = Vec::new();
-    for run in record.embedded.interrupted() {
+    for run in record.installation.interrupted() {
         let end = crate::app::listing::end(&record.recorder, record.tenant(), run).await;
         if matches!(end, Ok(None)) {
             open.push(run);

@@ -1,12 +1,13 @@
 //! The record: can it be read, is it whole, does it agree with what was signed?
 
+use dagbook_events::journal::clock::SystemClock;
 use dagbook_events::journal::store::{SqliteHealth, health};
 use dagbook_events::journal::verify::verify;
-use dagbook_events::ports::Clock;
+use dagbook_events::ports::{Clock, ReadError};
 
-use super::Check;
-use crate::config::DataDir;
-use crate::edge::cli::{OpenRecord, output};
+use super::{Check, Standing, postgres};
+use crate::config::{DataDir, StoreLocation};
+use crate::edge::cli::{Context, OpenRecord, output};
 
 /// Larger records are left to `replay --verify`.
 const VERIFIED_AT_MOST: u64 = 300_000;
@@ -17,21 +18,39 @@ const BEHIND_MS: i64 = 2_000;
 /// The year 2025: a clock before that is not set.
 const EARLIEST_MS: i64 = 1_735_689_600_000;
 
-pub(super) async fn checks(data: &DataDir) -> Vec<Check> {
-    let now = dagbook_events::journal::clock::SystemClock.now().0;
+/// Checks the store, whichever it is, and says where the record stands.
+pub(super) async fn checks(ctx: &Context, data: &DataDir) -> (Vec<Check>, Option<Standing>) {
+    let now = SystemClock.now().0;
+    match &ctx.config().store {
+        StoreLocation::Postgres(url) => {
+            let (mut checks, health) = postgres::checks(url).await;
+            let record = health.as_ref().and_then(|health| health.record.as_ref());
+            // Times are recorded by this machine's clock, whichever server keeps them.
+            checks.push(clock(now, record.map(|record| record.recorded_at)));
+            let Some(record) = record else { return (checks, None) };
+            let (evidence, standing) = whole(ctx, data, record.position).await;
+            checks.push(evidence);
+            (checks, standing)
+        }
+        StoreLocation::InDataFolder | StoreLocation::Sqlite(_) => in_sqlite(ctx, data, now).await,
+    }
+}
+
+async fn in_sqlite(ctx: &Context, data: &DataDir, now: i64) -> (Vec<Check>, Option<Standing>) {
     if !data.record().exists() {
-        return vec![Check::ok("record", "nothing was run here yet"), clock(now, None)];
+        return (vec![Check::ok("record", "nothing was run here yet"), clock(now, None)], None);
     }
     let path = data.record().to_path_buf();
     let looked = tokio::task::spawn_blocking(move || health(&path)).await;
     let health = match looked {
         Ok(Ok(health)) => health,
-        Ok(Err(error)) => return vec![Check::broken("record", error.to_string())],
-        Err(error) => return vec![Check::broken("record", error.to_string())],
+        Ok(Err(error)) => return (vec![Check::broken("record", error.to_string())], None),
+        Err(error) => return (vec![Check::broken("record", error.to_string())], None),
     };
     let mut checks = vec![file(data, &health), clock(now, Some(health.recorded_at))];
-    checks.push(whole(data, &health).await);
-    checks
+    let (evidence, standing) = whole(ctx, data, health.position).await;
+    checks.push(evidence);
+    (checks, standing)
 }
 
 fn file(data: &DataDir, health: &SqliteHealth) -> Check {
@@ -65,23 +84,36 @@ fn clock(now: i64, recorded_at: Option<i64>) -> Check {
     }
 }
 
-async fn whole(data: &DataDir, health: &SqliteHealth) -> Check {
-    if health.position > VERIFIED_AT_MOST {
-        let detail = format!(
-            "{} are too many to check here",
-            output::count(health.position as usize, "event")
-        );
-        return Check::ok("evidence", detail).hint("`dagbook replay RUN --verify` checks them all");
-    }
-    let record = match OpenRecord::open(data.clone()).await {
+async fn whole(ctx: &Context, data: &DataDir, position: u64) -> (Check, Option<Standing>) {
+    let record = match OpenRecord::open(ctx.config(), data.clone()).await {
         Ok(record) => record,
-        Err(error) => return Check::broken("evidence", error.message),
+        Err(error) => return (Check::broken("evidence", error.message), None),
     };
-    let signed = match record.embedded.signed_heads() {
+    let standing = match standing(&record).await {
+        Ok(standing) => standing,
+        Err(error) => return (Check::broken("evidence", error.to_string()), None),
+    };
+    (evidence(&record, position).await, Some(standing))
+}
+
+async fn standing(record: &OpenRecord) -> Result<Standing, ReadError> {
+    let store = record.recorder.store();
+    let (timeline, position) = (store.timeline().await?, store.head().await?.0);
+    let leaves = store.log_head(record.tenant()).await?.size;
+    Ok(Standing { timeline, position, leaves })
+}
+
+async fn evidence(record: &OpenRecord, position: u64) -> Check {
+    if position > VERIFIED_AT_MOST {
+        let count = output::count(position as usize, "event");
+        return Check::ok("evidence", format!("{count} are too many to check here"))
+            .hint("`dagbook replay RUN --verify` checks them all");
+    }
+    let signed = match record.installation.signed_heads().await {
         Ok(signed) => signed,
         Err(error) => return Check::broken("evidence", error.to_string()),
     };
-    match verify(record.embedded.audit.as_ref(), &signed).await {
+    match verify(record.installation.audit.as_ref(), &signed).await {
         Err(error) => Check::broken("evidence", error.to_string()),
         Ok(report) => match report.findings.first() {
             Some(first) => Check::broken("evidence", first.to_string())

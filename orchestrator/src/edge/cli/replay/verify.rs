@@ -59,11 +59,11 @@ struct FindingReport {
 /// nothing; then the run.
 pub async fn run(ctx: &Context, record: &OpenRecord, wanted: &str) -> Result<ExitCode, CliError> {
     let mut findings = Vec::new();
-    let signed = record.embedded.signed_heads().unwrap_or_else(|error| {
+    let signed = record.installation.signed_heads().await.unwrap_or_else(|error| {
         findings.push(FindingReport::of_record("checkpoint", error.to_string()));
         Vec::new()
     });
-    let stored = verify(record.embedded.audit.as_ref(), &signed).await?;
+    let stored = verify(record.installation.audit.as_ref(), &signed).await?;
     findings.extend(stored.findings.iter().map(FindingReport::of_store));
     let selected = record.select(wanted).await;
     let (run, replayed) = match (selected, findings.is_empty()) {

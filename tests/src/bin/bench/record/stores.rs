@@ -55,29 +55,57 @@ impl Caller {
     }
 }
 
-/// Lets callers append one event after the other, and counts the events.
+/// Lets callers append one event after the other, and says how long each append took.
 pub async fn append_for(
     store: &Arc<dyn EventStore>,
     callers: usize,
     span: Duration,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<Vec<Duration>> {
     let end = Instant::now() + span;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..callers {
         let store = Arc::clone(store);
         let mut caller = Caller::new(number)?;
         tasks.spawn(async move {
+            let mut times = Vec::new();
             while Instant::now() < end {
+                let asked = Instant::now();
                 store.append(caller.request(1)).await?;
+                times.push(asked.elapsed());
             }
-            anyhow::Ok(caller.version)
+            anyhow::Ok(times)
         });
     }
-    let mut events = 0;
+    let mut times = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        events += done??;
+        times.extend(done??);
     }
-    Ok(events)
+    Ok(times)
+}
+
+/// Appends at a steady rate, `at_once` events every so often, and tells each answer.
+pub async fn append_at(
+    store: &Arc<dyn EventStore>,
+    at_once: u64,
+    every: Duration,
+    span: Duration,
+    tell: impl Fn(Position),
+) -> anyhow::Result<()> {
+    let mut caller = Caller::new(0)?;
+    let end = Instant::now() + span;
+    let mut ticks = tokio::time::interval(every);
+    while Instant::now() < end {
+        ticks.tick().await;
+        tell(store.append(caller.request(at_once)).await?.last);
+    }
+    Ok(())
+}
+
+/// The value below which 99 of 100 lie, in milliseconds.
+pub fn p99(times: &mut [Duration]) -> f64 {
+    times.sort();
+    let index = (times.len() * 99 / 100).min(times.len().saturating_sub(1));
+    times.get(index).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
 }
 
 /// Fills the store up to so many events.
