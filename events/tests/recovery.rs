@@ -91,11 +91,11 @@ async fn a_store_that_was_set_back_gets_every_byte_back_and_goes_on() {
     assert!(lost > 1_000, "more than one page is to come back");
 
     let heads = signed(&whole).await;
-    let looked = recover(&older, &copy, &heads, true, &mut |_| ()).await.expect("proven");
+    let looked = recover(&older, &older, &copy, &heads, true, &mut |_| ()).await.expect("proven");
     assert_eq!((looked.to.0 - looked.from.0, looked.confirmed), (lost, 3));
     assert_eq!(older.head().await.expect("a head"), looked.from, "looking writes nothing");
 
-    let done = recover(&older, &copy, &heads, false, &mut |_| ()).await.expect("recovered");
+    let done = recover(&older, &older, &copy, &heads, false, &mut |_| ()).await.expect("recovered");
     assert_eq!(done, looked);
     assert!(all(&older).await == history, "not the same bytes");
     assert!(verify(&older, &heads).await.expect("readable").is_clean());
@@ -124,7 +124,8 @@ async fn a_copy_that_was_changed_is_refused_before_anything_is_written() {
         fill(&older, &clock, 0..20).await;
         let before = older.head().await.expect("a head");
         assert!(before < Position(70));
-        let error = recover(&older, &copy, &heads, false, &mut |_| ()).await.expect_err("changed");
+        let error =
+            recover(&older, &older, &copy, &heads, false, &mut |_| ()).await.expect_err("changed");
         assert!(matches!(error, RecoveryError::Unfit(_)), "{error}");
         assert_eq!(older.head().await.expect("a head"), before, "{error}");
     }
@@ -138,7 +139,8 @@ async fn a_store_that_went_on_by_itself_is_no_part_of_the_copy() {
     let (forked, clock) = memory();
     fill(&forked, &clock, 0..20).await;
     fill(&forked, &clock, 100..103).await;
-    let error = recover(&forked, &copy, &[], false, &mut |_| ()).await.expect_err("forked");
+    let error =
+        recover(&forked, &forked, &copy, &[], false, &mut |_| ()).await.expect_err("forked");
     assert!(matches!(error, RecoveryError::Unfit(_)), "{error}");
 }
 
@@ -150,7 +152,8 @@ async fn a_copy_that_lost_what_was_signed_is_refused() {
     let copy = copied(&history[..history.len() - 1]).await;
     let (older, clock) = memory();
     fill(&older, &clock, 0..20).await;
-    let error = recover(&older, &copy, &heads, false, &mut |_| ()).await.expect_err("too short");
+    let error =
+        recover(&older, &older, &copy, &heads, false, &mut |_| ()).await.expect_err("too short");
     assert!(error.to_string().contains("a signed checkpoint has"), "{error}");
 }
 
@@ -195,7 +198,7 @@ proptest! {
             let head = older.head().await.expect("a head").0 as usize;
             history.truncate(history.len().saturating_sub(cut));
             let copy = copied(&history).await;
-            let outcome = recover(&older, &copy, &[], false, &mut |_| ()).await;
+            let outcome = recover(&older, &older, &copy, &[], false, &mut |_| ()).await;
             match history.len() < head {
                 true => assert!(matches!(outcome, Err(RecoveryError::Unfit(_))), "{outcome:?}"),
                 false => {

@@ -8,8 +8,6 @@
 //! [`recovery`] gets back from it what a store has lost. Then what is proven: `checkpoints`
 //! signs heads and publishes them with their `tiles` as [`objects`], and the `witness` checks
 //! them against the [`copy`].
-//! stores. Then what is proven: `checkpoints` signs heads and publishes them with their `tiles`
-//! as [`objects`], and the `witness` checks them against the second [`copy`].
 
 mod backend;
 mod book;

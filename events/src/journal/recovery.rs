@@ -66,8 +66,9 @@ pub enum RecoveryProgress {
 /// Reads and proves the copy, and writes what the store lacks; with `only_look` it writes
 /// nothing. Nobody else may append meanwhile: their events would stand where those that are to
 /// come back belong, which would be refused then.
-pub async fn recover<S: EventStore + Restore + ?Sized>(
-    store: &S,
+pub async fn recover(
+    store: &dyn EventStore,
+    restore: &dyn Restore,
     copy: &dyn RecordCopy,
     signed: &[SignedHead],
     only_look: bool,
@@ -92,7 +93,7 @@ pub async fn recover<S: EventStore + Restore + ?Sized>(
     while to < last {
         let events = page(&mut *scan, last).await?;
         let leaves: Vec<Arc<[u8]>> = events.into_iter().map(|event| event.leaf).collect();
-        to = store.restore(leaves).await?;
+        to = restore.restore(leaves).await?;
         progress(RecoveryProgress::Written(to, last));
     }
     Ok(Recovered { timeline, from, to, confirmed })
@@ -123,10 +124,7 @@ struct Log {
 }
 
 impl Proof {
-    async fn new<S: EventStore + ?Sized>(
-        store: &S,
-        signed: &[SignedHead],
-    ) -> Result<Self, ReadError> {
+    async fn new(store: &dyn EventStore, signed: &[SignedHead]) -> Result<Self, ReadError> {
         let mut logs: BTreeMap<TenantId, Log> = BTreeMap::new();
         for (tenant, head) in store.log_heads().await? {
             let expected = &mut logs.entry(tenant).or_default().expected;

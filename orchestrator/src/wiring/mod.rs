@@ -27,7 +27,7 @@ use dagbook_events::journal::clock::{SystemClock, SystemRng};
 use dagbook_events::journal::keys::FileSigner;
 use dagbook_events::journal::store::postgres::MigrateError;
 use dagbook_events::journal::verify::{AuditSource, SignedHead};
-use dagbook_events::ports::{Actor, Blobs, Clock, EventStore, Leases};
+use dagbook_events::ports::{Actor, Blobs, Clock, EventStore, Leases, Restore};
 use dagbook_executors::Registry;
 
 pub use self::copy::{Jet, objects, shown_objects};
@@ -58,6 +58,8 @@ pub struct Installation {
     pub audit: Arc<dyn AuditSource>,
     /// Leases, where the store is shared by many.
     pub leases: Option<Arc<dyn Leases>>,
+    /// Gives the store back what it has lost.
+    pub restore: Arc<dyn Restore>,
     /// Keeps the copy and the tiles up to date, where there are any and this process appends.
     pub keeper: Option<Keeper>,
     site: String,
@@ -185,6 +187,7 @@ impl Installation {
             secrets,
             audit: opened.audit,
             leases: opened.leases,
+            restore: opened.restore,
             keeper,
             site: config.site.clone(),
         })

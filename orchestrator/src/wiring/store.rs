@@ -10,7 +10,7 @@ use dagbook_events::journal::store::postgres::{
 };
 use dagbook_events::journal::store::{SqliteOptions, SqliteStore};
 use dagbook_events::journal::verify::AuditSource;
-use dagbook_events::ports::{Clock, EventStore, Leases};
+use dagbook_events::ports::{Clock, EventStore, Leases, Restore};
 
 use super::OpenError;
 use crate::config::{Config, DataDir, StoreLocation};
@@ -23,6 +23,7 @@ pub(super) struct OpenedStore {
     pub(super) store: Arc<dyn EventStore>,
     pub(super) audit: Arc<dyn AuditSource>,
     pub(super) leases: Option<Arc<dyn Leases>>,
+    pub(super) restore: Arc<dyn Restore>,
 }
 
 /// Opens it; where `may_migrate`, its schema is brought up to date first. SQLite's always is:
@@ -56,7 +57,8 @@ async fn sqlite(
     let options = SqliteOptions { guard, ..SqliteOptions::new(path, clock) };
     let store = SqliteStore::open(options).map_err(|error| failed(error.to_string()))?;
     let store = Arc::new(store);
-    Ok(OpenedStore { audit: store.clone(), leases: Some(store.clone()), store })
+    let (audit, leases, restore) = (store.clone(), Some(store.clone() as _), store.clone());
+    Ok(OpenedStore { audit, leases, restore, store })
 }
 
 async fn postgres(
@@ -70,7 +72,8 @@ async fn postgres(
         other => OpenError::Store { store: url.redacted(), reason: other.to_string() },
     })?;
     let store = Arc::new(store);
-    Ok(OpenedStore { audit: store.clone(), leases: Some(store.clone()), store })
+    let (audit, leases, restore) = (store.clone(), Some(store.clone() as _), store.clone());
+    Ok(OpenedStore { audit, leases, restore, store })
 }
 
 async fn migrate_first(url: &PostgresUrl) -> Result<(), OpenError> {

@@ -363,6 +363,39 @@ fn after_a_restored_backup_a_person_begins_a_new_timeline() {
 }
 
 #[test]
+fn after_a_restored_backup_the_copy_gives_back_what_was_lost() {
+    let mut site = Site::start();
+    let early = site.run();
+    let backup = site.postgres.base_backup();
+    let late = site.run();
+    let before = site.said(&["replay", &late]).stdout;
+    site.postgres.restore(&backup);
+    site.ends(6, &["run", "dag.yaml"]);
+
+    let looked = site.project.json(&["timeline", "recover", "--dry-run"]);
+    assert!(looked["events"].as_u64() > Some(5), "{looked}");
+    assert_eq!(looked["is_written"], false);
+    assert!(looked["confirmed"].as_u64() >= Some(1), "{looked}");
+    site.ends(6, &["timeline"]);
+
+    let recover = ["timeline", "recover", "--reason", "the disk of db1 was lost"];
+    assert!(site.ends(2, &["timeline", "recover"]).contains("--reason"));
+    assert!(site.ends(2, &recover).contains("--yes"));
+    let done = site.ends(0, &[&recover[..], &["--yes"]].concat());
+    assert!(done.contains("are back, up to position"), "{done}");
+
+    assert_eq!(site.said(&["replay", &late]).stdout, before);
+    assert_eq!(site.project.json(&["show", &early])["status"], "succeeded");
+    let report = site.project.json(&["audit", "reconcile"]);
+    assert_eq!(report["agrees"], true, "{report}");
+    let again = site.ends(0, &["timeline", "recover", "--dry-run"]);
+    assert!(again.contains("nothing is missing"), "{again}");
+    let third = site.run();
+    assert!(site.ends(0, &["replay", &third, "--verify"]).contains("decided again"));
+    assert_eq!(site.project.json(&["timeline"])["timeline"], 1);
+}
+
+#[test]
 fn doctor_names_what_is_wrong_with_the_servers() {
     let mut site = Site::start();
     let doctor = site.ends(0, &["doctor"]);

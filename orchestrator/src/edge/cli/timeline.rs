@@ -1,30 +1,33 @@
 //! `dagbook timeline`: which history is being written, and the deliberate begin of another one
 //! after the store was restored from an older copy.
 
+mod note;
+mod recover;
+
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
 use clap::Subcommand;
-use dagbook_events::ids::{Position, StreamName};
-use dagbook_events::ports::{
-    AppendRequest, CopiedEvent, Expected, NewEvent, RecordCopy, StreamAppend,
-};
+use dagbook_events::ids::Position;
+use dagbook_events::ports::{CopiedEvent, RecordCopy};
 use dagbook_events::tlog::leaf_hash;
 use serde::Serialize;
 use serde_json::json;
 
 use super::output::{self, BAD, GOOD, RESET};
 use super::{CliError, Context, ExitCode, OpenRecord, keeping};
-use crate::app::stamp;
 use crate::wiring::{Installation, Jet, Purpose};
 
 const EXAMPLES: &str = "\
 Examples:
   dagbook timeline                     the timeline, the head, and where the copy ends
+  dagbook timeline recover --dry-run   what the copy would give back, proven
+  dagbook timeline recover --reason 'disk of db1 lost, restored from the night'
   dagbook timeline new --after-restore --reason 'disk of db1 lost, restored from the night'
 
-A new timeline is begun by a person, after a restore, and never by itself: what the copy holds
-behind the restored head belongs to the old timeline and stays there as evidence
+After a restore from an older state, `recover` brings back what the copy still holds, byte by
+byte. Where that is refused, a person begins a new timeline: what the copy holds behind the
+restored head then belongs to the old one and stays there as evidence
 (ops/runbooks/store-restored.md).";
 
 /// What to do.
@@ -39,6 +42,8 @@ pub struct Args {
 enum Action {
     /// Show the timeline, the head, and where the copy and the signed head end
     Show,
+    /// Get back from the copy what the store lost when it was restored from an older state
+    Recover(recover::Args),
     /// Begin a new timeline
     New(New),
 }
@@ -92,6 +97,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
             let agrees = report.copy.is_none_or(|copy| copy.agrees);
             Ok(if agrees { ExitCode::Success } else { ExitCode::Damaged })
         }
+        Some(Action::Recover(args)) => recover::run(ctx, record, args).await,
         Some(Action::New(new)) => begin(ctx, record, &report, &new).await,
     }
 }
@@ -188,7 +194,7 @@ async fn begin(
     let copied = report.copy.as_ref().map_or(0, |copy| copy.last);
     let lost = copied.saturating_sub(report.position);
     ctx.tell(&checklist(report, next, lost));
-    if !new.yes && !confirmed(next)? {
+    if !new.yes && !confirmed(&format!("timeline {next}"))? {
         return Err(CliError::refused("nothing was changed"));
     }
     let store = record.recorder.store().clone();
@@ -197,7 +203,15 @@ async fn begin(
     // Opened anew, so that the copy of the new timeline is compared, filled and signed.
     let data = ctx.data(None)?;
     let installation = Installation::open(ctx.config(), &data, Purpose::Append).await?;
-    note_down(&installation, report, begun, copied, reason).await?;
+    let data = json!({
+        "copied": copied,
+        "cause": "restore",
+        "former": report.timeline,
+        "position": report.position,
+        "reason": reason,
+        "timeline": begun,
+    });
+    note::down(&installation, begun, "timeline.begun", &format!("timeline/{begun}"), &data).await?;
     if installation.keeper.is_some() {
         keeping::settle(ctx, &installation).await?;
     }
@@ -232,55 +246,15 @@ fn checklist(report: &Report, next: u64, lost: u64) -> String {
     text
 }
 
-fn confirmed(next: u64) -> Result<bool, CliError> {
+/// Whether a person writes the words.
+fn confirmed(words: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage("a new timeline is begun only where somebody says so")
+        return Err(CliError::usage("this is done only where somebody says so")
             .hint("read the list above, and give `--yes`"));
     }
-    eprint!("\nWrite `timeline {next}` to go on: ");
+    eprint!("\nWrite `{words}` to go on: ");
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim() == format!("timeline {next}"))
-}
-
-/// Records why, as the first event of the timeline.
-async fn note_down(
-    installation: &Installation,
-    report: &Report,
-    begun: u64,
-    copied: u64,
-    reason: &str,
-) -> Result<(), CliError> {
-    let deps = &installation.deps;
-    let stream = StreamName::new(&format!("timeline/{begun}"))
-        .map_err(|error| CliError::failed(error.to_string()))?;
-    let data = json!({
-        "copied": copied,
-        "cause": "restore",
-        "former": report.timeline,
-        "position": report.position,
-        "reason": reason,
-        "timeline": begun,
-    });
-    let event = NewEvent {
-        id: stamp::event_id(deps.clock.as_ref(), deps.rng.as_ref()),
-        kind: Arc::from("timeline.begun"),
-        at: dagbook_events::ports::Clock::now(deps.clock.as_ref()),
-        actor: Arc::new(deps.person.clone()),
-        causation: None,
-        correlation: None,
-        traceparent: None,
-        data: dagbook_events::canonical::to_vec(&data)
-            .map_err(|error| CliError::failed(error.to_string()))?,
-        blob: None,
-    };
-    let request = AppendRequest {
-        tenant: deps.tenant.clone(),
-        key: Some(format!("timeline/{begun}")),
-        streams: vec![StreamAppend { stream, expected: Expected::New, events: vec![event] }],
-        fence: None,
-    };
-    deps.store.append(request).await?;
-    Ok(())
+    Ok(answer.trim() == words)
 }
