@@ -115,11 +115,8 @@ async fn under_load(rounds: u64, mut cut: impl AsyncFnMut(&Proxy, u64)) {
         cut(&site.proxy, round).await;
     }
     ledger.reached(ledger.events() + 100).await;
-    callers.abort();
-    let _ = callers.await;
-    // What the callers were at when they were stopped is settled before it is judged.
-    let load = Load { events: ledger.events() + 1, ..load };
-    load.run(Arc::clone(&shared), Arc::clone(&ledger)).await;
+    ledger.enough();
+    callers.await.expect("the callers");
     let seen = tail.finish(store.head().await.expect("a head")).await;
     assert_sound(store.as_ref(), &ledger, Some(&seen)).await;
 }

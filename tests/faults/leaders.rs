@@ -51,10 +51,8 @@ async fn two_leaders(address: &str) {
     let reason = of_old.stopped().expect("the old leader was told");
     assert!(reason.contains(LEASE), "{reason}");
     of_new.reached(500).await;
-    new_callers.abort();
-    let _ = new_callers.await;
-    let all = Load { events: of_new.events() + 1, ..load(seed, 100, &taken) };
-    all.run(Arc::clone(&new) as _, Arc::clone(&of_new)).await;
+    of_new.enough();
+    new_callers.await.expect("the new leader's callers");
 
     let beyond = new.read_after(border, usize::MAX >> 1).await.expect("events");
     let foreign = |event: &&dagbook_events::ports::Recorded| {

@@ -105,7 +105,8 @@ pub trait Notes: Send + Sync {
         note: &Note,
     ) -> Result<(), CopyError>;
     /// Notes with numbers beyond `seen`, in order, at most `limit`; waits for the first one at
-    /// most so long.
+    /// most so long. [`CopyError::OutOfStep`]: the board may have lost notes and number others
+    /// like them, so it is to be read from 0 again, and what was put up last to be put up again.
     async fn after(
         &self,
         board: Board,

@@ -46,7 +46,7 @@ impl Load {
         }
     }
 
-    /// Asks until the ledger is full or the store refuses for good; each caller goes on where
+    /// Asks until the ledger has enough or the store refuses for good; each caller goes on where
     /// the ledger says that it stands.
     pub async fn run(&self, store: Arc<dyn EventStore>, ledger: Arc<Ledger>) {
         self.run_telling(store, ledger, |_| ()).await;
@@ -66,7 +66,7 @@ impl Load {
             let (store, ledger, load) = (Arc::clone(&store), Arc::clone(&ledger), self.clone());
             let tell = tell.clone();
             callers.spawn(async move {
-                while ledger.events() < load.events {
+                while ledger.events() < load.events && !ledger.is_enough() {
                     let planned = script.plan().fenced(load.fence.as_ref());
                     let Some(entry) = load.settle(store.as_ref(), &planned, &ledger).await else {
                         break;

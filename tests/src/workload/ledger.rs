@@ -67,6 +67,7 @@ struct Inner {
     surprises: Vec<String>,
     stopped: Option<String>,
     retries: Retries,
+    enough: bool,
 }
 
 /// All answers, shared by the callers.
@@ -115,6 +116,15 @@ impl Ledger {
 
     pub(super) fn retried(&self, count: impl FnOnce(&mut Retries)) {
         count(&mut self.lock().retries);
+    }
+
+    /// Lets callers settle what they are at and ask for nothing more.
+    pub fn enough(&self) {
+        self.lock().enough = true;
+    }
+
+    pub(super) fn is_enough(&self) -> bool {
+        self.lock().enough
     }
 
     /// Events that were acknowledged.

@@ -18,7 +18,7 @@ use crate::ids::{Position, TenantId};
 use crate::journal::guard::Guard;
 use crate::journal::keys::verify_note;
 use crate::journal::tiles::{StoreLeaves, TileError, TileWriter, tenant_folder};
-use crate::ports::{Board, EventStore, Notes, Objects, PostedNote};
+use crate::ports::{Board, CopyError, EventStore, Notes, Objects, PostedNote};
 use crate::tlog::{Edge, KeyKind, VerifierKey};
 
 /// Cosignatures that are looked at in one go.
@@ -435,8 +435,12 @@ impl Publisher {
         }
         let page = notes.after(Board::Cosigned, self.seen, COSIGNED_PAGE, wait).await;
         let page = page.map_err(|error| {
-            // A board that lost its tail counts from an earlier number again.
-            self.seen = 0;
+            if matches!(error, CopyError::OutOfStep(_)) {
+                // What was shown may be gone: all of it is read, and shown, again.
+                self.seen = 0;
+                self.finished = None;
+                self.logs.values_mut().for_each(|log| log.posted = 0);
+            }
             Failure::Problem(format!("cosignatures: {error}"))
         })?;
         if page.is_empty() {

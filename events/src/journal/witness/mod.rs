@@ -146,15 +146,20 @@ impl Witness {
             }
             let (notes, interval) = (Arc::clone(&self.parts.notes), self.options.interval);
             let next = Instant::now() + interval;
+            let (seen, mut in_vain) = (self.seen, false);
             let news = async {
                 // Nobody answers: the next turn says so.
-                if notes.after(Board::Signed, self.seen, 1, interval).await.is_err() {
+                in_vain = notes.after(Board::Signed, seen, 1, interval).await.is_err();
+                if in_vain {
                     tokio::time::sleep_until(next).await;
                 }
             };
             tokio::select! {
                 () = stopped(&mut stop) => break,
                 () = news => {}
+            }
+            if in_vain {
+                self.seen = 0;
             }
         }
         self.keep()?;
@@ -168,7 +173,7 @@ impl Witness {
             Ok(()) => None,
             Err(Trouble::Later(problem)) => {
                 self.scan = None;
-                // A board that lost its tail counts from an earlier number again; it holds one
+                // A board that lost its tail counts from an earlier number again. It holds one
                 // note of each log, so reading it anew costs little.
                 self.seen = 0;
                 Some(problem)

@@ -39,6 +39,8 @@ pub struct JetStreamNotes {
 struct Reading {
     /// What the caller has seen, when the reading stands behind it.
     seen: u64,
+    /// The connection on which the board was read last.
+    epoch: Option<u64>,
     pull: Option<Pull>,
 }
 
@@ -144,6 +146,14 @@ impl Notes for JetStreamNotes {
             Board::Signed => self.signed.lock().await,
             Board::Cosigned => self.cosigned.lock().await,
         };
+        // A server that was gone may be back without what it was given last, and then counts
+        // from an earlier number again: what comes next would never be beyond `seen`.
+        let epoch = *self.nats.epoch().borrow();
+        if reading.epoch.replace(epoch).is_some_and(|before| before != epoch) && seen > 0 {
+            reading.pull = None;
+            let text = "the connection was made anew: the board is to be read from its beginning";
+            return Err(CopyError::OutOfStep(text.to_string()));
+        }
         if reading.seen != seen {
             reading.pull = None;
         }
