@@ -39,6 +39,9 @@ impl CopyUnderTest for Subject {
     async fn delete(&self, timeline: u64) {
         self.0.lose_tail(timeline, Position(0));
     }
+    async fn delete_notes(&self) {
+        self.1.lose_tail(0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

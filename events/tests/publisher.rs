@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use dagbook_events::digest::Sha256Digest;
+use dagbook_events::ids::{Position, StreamName, TenantId};
 use dagbook_events::journal::checkpoints::{
     Publisher, PublisherError, PublisherOptions, PublisherParts, Turn,
 };
@@ -17,7 +18,10 @@ use dagbook_events::journal::keys::{FileCosigner, verify_note};
 use dagbook_events::journal::objects::MemoryObjects;
 use dagbook_events::journal::tiles::{TileError, TileLog, site_folder, tenant_folder};
 use dagbook_events::journal::{Guard, GuardState};
-use dagbook_events::ports::{AppendError, Board, EventStore, Notes, ObjectError, Objects, Signer};
+use dagbook_events::ports::{
+    AppendError, AppendRequest, Appended, Board, EventStore, LogHead, Notes, ObjectError, Objects,
+    ReadError, Recorded, Signer,
+};
 use dagbook_events::tlog::{
     Checkpoint, Note, Tile, TileLevel, VerifierKey, encode_entries, hash_tile, leaf_hash, root,
 };
@@ -553,6 +557,100 @@ async fn two_publishers_at_once_are_one_after_the_other() {
     assert_eq!(site.guard.state(), GuardState::Open);
 }
 
+/// Another process begins a timeline and goes on there when a log's head is asked for.
+struct Overtaken {
+    record: Record,
+    done: AtomicBool,
+}
+
+#[async_trait]
+impl EventStore for Overtaken {
+    async fn log_head(&self, of: &TenantId) -> Result<LogHead, ReadError> {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            self.record.store.begin_timeline(1).await.expect("begun");
+            self.record.append("a", 3).await;
+        }
+        self.record.store.log_head(of).await
+    }
+    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.record.store.append(request).await
+    }
+    async fn read_stream(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.record.store.read_stream(tenant, stream, from_version, limit).await
+    }
+    async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        self.record.store.read_after(cursor, limit).await
+    }
+    async fn read_log(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.record.store.read_log(tenant, from, limit).await
+    }
+    async fn streams(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        limit: usize,
+    ) -> Result<Vec<StreamName>, ReadError> {
+        self.record.store.streams(tenant, prefix, limit).await
+    }
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.record.store.head().await
+    }
+    async fn log_heads(&self) -> Result<BTreeMap<TenantId, LogHead>, ReadError> {
+        self.record.store.log_heads().await
+    }
+    async fn timeline(&self) -> Result<u64, ReadError> {
+        self.record.store.timeline().await
+    }
+    async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        self.record.store.begin_timeline(current).await
+    }
+    async fn wait_beyond(
+        &self,
+        cursor: Position,
+        timeout: Duration,
+    ) -> Result<Position, ReadError> {
+        self.record.store.wait_beyond(cursor, timeout).await
+    }
+}
+
+#[tokio::test]
+async fn leaves_of_a_new_timeline_are_never_signed_under_the_name_of_the_old_one() {
+    let site = Site::new();
+    site.record.append("a", 8).await;
+    clean(site.publisher().turn().await);
+    site.record.append("a", 1).await;
+    let record = Record { store: Arc::clone(&site.record.store), ..Record::new() };
+    let parts = PublisherParts {
+        store: Arc::new(Overtaken { record, done: AtomicBool::new(false) }),
+        checkpoints: site.record.checkpoints(),
+        objects: Some(Arc::clone(&site.objects) as _),
+        notes: Some(Arc::new(site.notes.clone())),
+        guard: Arc::clone(&site.guard),
+    };
+    let mut publisher = Publisher::new(parts, PublisherOptions::default()).expect("options");
+    let turn = publisher.turn().await.expect("not halted");
+    assert!(turn.problems[0].contains("from timeline 1 to timeline 2"), "{:?}", turn.problems);
+    let sizes = |timeline: u64| -> Vec<u64> {
+        let all = site.record.history().on(timeline).all(&tenant("a")).expect("read");
+        all.iter().map(|signed| signed.checkpoint.size).collect()
+    };
+    assert_eq!((sizes(1), sizes(2)), (vec![8], vec![]));
+    clean(publisher.turn().await);
+    assert_eq!((sizes(1), sizes(2)), (vec![8], vec![12]));
+    site.assert_published("a").await;
+}
+
 #[tokio::test]
 async fn a_new_timeline_is_another_log() {
     let site = Site::new();
@@ -664,6 +762,53 @@ async fn heads_are_shown_once_the_board_answers_again() {
 }
 
 #[tokio::test]
+async fn a_board_whose_numbers_begin_again_gets_all_heads_again_and_does_not_make_it_deaf() {
+    let site = Site::new();
+    let witness = cosigner(&site, "w");
+    let objects = Arc::clone(&site.objects) as Arc<dyn Objects>;
+    let mut publisher = site.publisher_to(objects, witnessed(&[&witness]));
+    for name in ["a", "quiet"] {
+        site.record.append(name, 4).await;
+        clean(publisher.turn().await);
+        let note = site.open(&format!("t/{name}/1")).await.expect("published").note().clone();
+        cosign(&site, &witness, &format!("dagbook.example/t/{name}/1"), &note).await;
+        assert_eq!(clean(publisher.turn().await).cosigned, 1);
+    }
+    site.notes.lose_tail(0);
+    let turn = publisher.turn().await.expect("not halted");
+    assert!(turn.problems[0].contains("lost notes"), "{:?}", turn.problems);
+    assert_eq!(clean(publisher.turn().await).posted, 2, "the quiet one as well");
+    site.record.append("new", 1).await;
+    clean(publisher.turn().await);
+    let note = site.open("t/new/1").await.expect("published").note().clone();
+    cosign(&site, &witness, "dagbook.example/t/new/1", &note).await;
+    assert_eq!(clean(publisher.turn().await).cosigned, 1);
+}
+
+#[tokio::test]
+async fn heads_that_stay_without_a_cosignature_are_shown_again_and_ever_less_often() {
+    let site = Site::new();
+    let witness = cosigner(&site, "w");
+    let objects = Arc::clone(&site.objects) as Arc<dyn Objects>;
+    let mut publisher = site.publisher_to(objects, witnessed(&[&witness]));
+    for i in 0..70 {
+        site.record.append(&format!("t{i}"), 1).await;
+    }
+    assert_eq!(clean(publisher.turn().await).posted, 70);
+    let note = site.open("t/t0/1").await.expect("published").note().clone();
+    cosign(&site, &witness, "dagbook.example/t/t0/1", &note).await;
+    let mut shown = Vec::new();
+    for number in 1..=500 {
+        let posted = clean(publisher.turn().await).posted;
+        if posted > 0 {
+            shown.push((number, posted));
+        }
+    }
+    // All but the one that has its cosignature, and not all at once.
+    assert_eq!(shown, [(59, 64), (60, 5), (179, 64), (180, 5), (419, 64), (420, 5)]);
+}
+
+#[tokio::test]
 async fn a_log_key_is_not_taken_for_a_witness() {
     let site = Site::new();
     let options =
@@ -698,6 +843,44 @@ async fn it_takes_a_turn_each_second_and_a_last_one_at_the_end() {
     assert_eq!(started.elapsed().as_secs(), 4, "it does not wait for the next second");
     assert_eq!(turns.borrow().published, 1);
     site.assert_published("a").await;
+}
+
+/// Answers nobody.
+struct Hanging;
+
+#[async_trait]
+impl Objects for Hanging {
+    async fn put(&self, _: &str, _: Vec<u8>) -> Result<(), ObjectError> {
+        std::future::pending().await
+    }
+    async fn get(&self, _: &str) -> Result<Option<Vec<u8>>, ObjectError> {
+        std::future::pending().await
+    }
+    async fn list(&self, _: &str) -> Result<Vec<String>, ObjectError> {
+        std::future::pending().await
+    }
+    async fn remove(&self, _: &str) -> Result<(), ObjectError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_does_not_end_is_given_up_when_it_is_time_to_end() {
+    let site = Site::new();
+    site.record.append("a", 1).await;
+    let mut publisher = site.publisher_to(Arc::new(Hanging), PublisherOptions::default());
+    let turns = publisher.turns();
+    let (stop, stopped) = watch::channel(false);
+    let ending = async {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        stop.send_replace(true);
+    };
+    let begun = tokio::time::Instant::now();
+    let running = tokio::time::timeout(Duration::from_secs(3_600), publisher.run(stopped));
+    let (ran, ()) = tokio::join!(running, ending);
+    ran.expect("it ends").expect("not halted");
+    assert_eq!(begun.elapsed().as_secs(), 40);
+    assert!(turns.borrow().problems[0].contains("given up"), "{:?}", turns.borrow().problems);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,9 @@
 //! none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use dagbook_events::conformance::store::ManualClock;
 use dagbook_events::ids::{EventId, Position, StreamName, TenantId};
 use dagbook_events::journal::copy::MemoryCopy;
@@ -10,8 +12,8 @@ use dagbook_events::journal::recovery::{RecoveryError, recover};
 use dagbook_events::journal::store::{MemoryStore, SqliteOptions, SqliteStore};
 use dagbook_events::journal::verify::{SignedHead, verify};
 use dagbook_events::ports::{
-    Actor, AppendError, AppendRequest, EventStore, Expected, NewEvent, RecordCopy, Recorded,
-    Restore, StreamAppend,
+    Actor, AppendError, AppendRequest, CopiedEvent, CopyError, CopyScan, EventStore, Expected,
+    NewEvent, RecordCopy, Recorded, Restore, StreamAppend,
 };
 use dagbook_events::time::Timestamp;
 use proptest::prelude::*;
@@ -128,6 +130,79 @@ async fn a_copy_that_was_changed_is_refused_before_anything_is_written() {
             recover(&older, &older, &copy, &heads, false, &mut |_| ()).await.expect_err("changed");
         assert!(matches!(error, RecoveryError::Unfit(_)), "{error}");
         assert_eq!(older.head().await.expect("a head"), before, "{error}");
+    }
+}
+
+/// Gives one copy to whoever reads first, and another one from then on.
+struct TwoFaced {
+    first: MemoryCopy,
+    then: MemoryCopy,
+    scans: AtomicUsize,
+}
+
+#[async_trait]
+impl RecordCopy for TwoFaced {
+    async fn last(&self, timeline: u64) -> Result<Position, CopyError> {
+        self.first.last(timeline).await
+    }
+    async fn at(&self, timeline: u64, at: Position) -> Result<Option<CopiedEvent>, CopyError> {
+        self.first.at(timeline, at).await
+    }
+    async fn add(
+        &self,
+        timeline: u64,
+        after: Position,
+        events: &[Recorded],
+    ) -> Result<Position, CopyError> {
+        self.first.add(timeline, after, events).await
+    }
+    async fn scan(
+        &self,
+        timeline: u64,
+        after: Position,
+        tenant: Option<&TenantId>,
+    ) -> Result<Box<dyn CopyScan>, CopyError> {
+        match self.scans.fetch_add(1, Ordering::SeqCst) {
+            0 => self.first.scan(timeline, after, tenant).await,
+            _ => self.then.scan(timeline, after, tenant).await,
+        }
+    }
+}
+
+/// The leaf is as good as the one that was proven, and its hash stands beside it: only that it
+/// is another one speaks against it.
+#[tokio::test]
+async fn what_changes_between_the_proof_and_the_writing_is_not_written() {
+    let (whole, clock) = memory();
+    fill(&whole, &clock, 0..1_400).await;
+    let (history, heads) = (all(&whole).await, signed(&whole).await);
+    for page in [0u64, 1, 2] {
+        let (older, clock) = memory();
+        fill(&older, &clock, 0..20).await;
+        let from = older.head().await.expect("a head");
+        let changed = Position(from.0 + page * 1_000 + 7);
+        assert!(changed.0 < history.len() as u64, "more than two pages are to come back");
+        let copy = TwoFaced {
+            first: copied(&history).await,
+            then: copied(&history).await,
+            scans: AtomicUsize::new(0),
+        };
+        assert!(copy.then.tamper(1, changed, |event| {
+            let text = String::from_utf8(event.leaf.to_vec()).expect("UTF-8");
+            event.leaf = Arc::from(text.replace("\"id\":\"ada\"", "\"id\":\"eve\"").into_bytes());
+            event.stated_hash = Some(dagbook_events::tlog::leaf_hash(&event.leaf));
+        }));
+        let refused =
+            recover(&older, &older, &copy, &heads, false, &mut |_| ()).await.expect_err("changed");
+        let written = Position(from.0 + page * 1_000);
+        assert!(
+            matches!(refused, RecoveryError::Changed { after, .. } if after == written),
+            "{refused}"
+        );
+        // What was written is right, and the rest still comes back from a copy that stands.
+        assert_eq!(older.head().await.expect("a head"), written);
+        recover(&older, &older, &copy.first, &heads, false, &mut |_| ()).await.expect("recovered");
+        assert!(all(&older).await == history, "not the same bytes");
     }
 }
 

@@ -525,6 +525,31 @@ async fn the_key_of_the_site_is_pinned() {
 }
 
 #[tokio::test]
+async fn a_board_whose_numbers_begin_again_does_not_make_it_deaf() {
+    for keep in [0, 9] {
+        let site = Site::new();
+        let mut witness = site.witness();
+        for name in ["a", "b"] {
+            for _ in 0..6 {
+                site.record.append(name, 2).await;
+                site.relay().await;
+                site.sign(name).await;
+                turn(&mut witness).await;
+            }
+        }
+        site.notes.lose_tail(keep);
+        site.record.append("a", 5).await;
+        site.relay().await;
+        let a = site.sign("a").await;
+        let problem = witness.turn().await.expect("it goes on").problem.expect("told");
+        assert!(problem.contains("lost notes"), "{problem}");
+        turn(&mut witness).await;
+        let cosigned = site.cosigned(witness.verifier()).await;
+        assert!(cosigned.contains(&a), "{keep}: {cosigned:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_copy_or_a_board_that_does_not_answer_is_asked_again() {
     let site = Site::new();
     let mut witness = site.witness();
@@ -540,6 +565,69 @@ async fn a_copy_or_a_board_that_does_not_answer_is_asked_again() {
     assert!(witness.turn().await.expect("it goes on").problem.is_some());
     site.notes.set_available(true);
     turn(&mut witness).await;
+    site.assert_cosigned(&witness, &[&head]).await;
+}
+
+#[tokio::test]
+async fn a_turn_ends_after_so_many_events_and_judges_what_it_can() {
+    let site = Site::new();
+    site.record.append("a", 12).await;
+    site.relay().await;
+    let early = site.sign("a").await;
+    site.record.append("a", 23).await;
+    site.record.append("b", 1).await;
+    site.relay().await;
+    let b = site.sign("b").await;
+    let options = WitnessOptions { turn_events: 10, ..site.options() };
+    let mut witness = site.try_witness(options.clone()).expect("opened");
+    let status = turn(&mut witness).await;
+    assert_eq!((status.position, status.copy_end), (Position(10), Position(36)));
+    site.assert_cosigned(&witness, &[]).await;
+    assert_eq!(turn(&mut witness).await.position, Position(20));
+    site.assert_cosigned(&witness, &[&early]).await;
+    // What was read is kept on the way, not only at the end.
+    drop(witness);
+    let mut witness = site.try_witness(options).expect("opened");
+    assert_eq!(witness.status().borrow().position, Position(20));
+    assert_eq!(turn(&mut witness).await.position, Position(30));
+    assert_eq!(turn(&mut witness).await.position, Position(36));
+    site.assert_cosigned(&witness, &[&early, &b]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_witness_that_has_much_to_read_goes_on_at_once_and_stops_in_the_middle_when_asked() {
+    let site = Site::new();
+    site.record.append("a", 2_000).await;
+    site.relay().await;
+    let head = site.sign("a").await;
+    let hourly = Duration::from_secs(3_600);
+    let options = WitnessOptions { turn_events: 10, interval: hourly, ..site.options() };
+    let options = WitnessOptions { keep_every: hourly, ..options };
+    let mut witness = site.try_witness(options.clone()).expect("opened");
+    let mut status = witness.status();
+    let (stop, stopped) = watch::channel(false);
+    let asking = async {
+        status.wait_for(|status| status.position >= Position(100)).await.expect("running");
+        stop.send_replace(true);
+    };
+    let (ran, _) = tokio::join!(witness.run(stopped), asking);
+    assert_eq!(ran.expect("it ends"), []);
+    let read = witness.status().borrow().position;
+    assert!((100..200).contains(&read.0), "{read}");
+    drop(witness);
+    // Another one goes on there, and does not wait an hour between ten events and the next.
+    let mut witness = site.try_witness(options).expect("opened");
+    let mut status = witness.status();
+    assert_eq!(status.borrow().position, read);
+    let begun = tokio::time::Instant::now();
+    let (stop, stopped) = watch::channel(false);
+    let asking = async {
+        status.wait_for(|status| status.cosigned == 1).await.expect("running");
+        stop.send_replace(true);
+    };
+    let (ran, _) = tokio::join!(witness.run(stopped), asking);
+    assert_eq!(ran.expect("it ends"), []);
+    assert!(begun.elapsed() < hourly, "{:?}", begun.elapsed());
     site.assert_cosigned(&witness, &[&head]).await;
 }
 

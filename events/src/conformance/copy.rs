@@ -33,6 +33,9 @@ pub trait CopyUnderTest: Send + Sync {
     async fn revive(&self);
     /// Deletes the copy of a timeline, as somebody with all rights could.
     async fn delete(&self, timeline: u64);
+    /// Deletes the place for notes, of which there is one by now; whoever posts next makes it
+    /// anew.
+    async fn delete_notes(&self);
 }
 
 type Subject = Arc<dyn CopyUnderTest>;
@@ -72,6 +75,7 @@ const LAWS: &[(&str, Law)] = book![
     notes::a_waiting_reader_is_woken,
     notes::pages_of_notes_are_bounded,
     notes::silence_on_the_board_is_an_error,
+    notes::a_board_whose_numbers_begin_again_says_so,
 ];
 
 /// Tries all laws, each on a fresh place.

@@ -3,6 +3,8 @@
 //! The whole copy is read and proven before anything is written: every leaf by itself, the
 //! trees against the store's own logs at the sizes that it still has, and against every signed
 //! head that is known. Then what is missing is written, byte by byte, under its old positions.
+//! It is read a second time for that, because nobody can hold it in memory: each part must be
+//! the one that was proven, or it is not written.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +41,18 @@ pub enum RecoveryError {
     /// written: only a new timeline leads on.
     #[error("the copy is no continuation of this store: {0}")]
     Unfit(String),
+    /// What the copy gave when it was to be written is not what it had given to be proven.
+    #[error(
+        "the copy was changed while it was read: what it has now behind position {after} and up \
+         to position {until} is not what was proven before, and was not written. Find out who \
+         writes to the copy, and begin again"
+    )]
+    Changed {
+        /// Everything up to here is in the store, and proven.
+        after: Position,
+        /// Where the part that differs ends.
+        until: Position,
+    },
 }
 
 /// What was found and done.
@@ -76,7 +90,7 @@ pub async fn recover(
 ) -> Result<Recovered, RecoveryError> {
     let timeline = store.timeline().await?;
     let (from, last) = (store.head().await?, copy.last(timeline).await?);
-    let mut proof = Proof::new(store, signed).await?;
+    let mut proof = Proof::new(store, signed, from).await?;
     let mut scan = copy.scan(timeline, Position(0), None).await?;
     while proof.position < last {
         for event in page(&mut *scan, last).await? {
@@ -84,19 +98,44 @@ pub async fn recover(
         }
         progress(RecoveryProgress::Proven(proof.position.0, last.0));
     }
-    let confirmed = proof.finish(from)?;
+    let (confirmed, parts) = proof.finish(from)?;
     if only_look || last <= from {
         return Ok(Recovered { timeline, from, to: last.max(from), confirmed });
     }
     let mut scan = copy.scan(timeline, from, None).await?;
     let mut to = from;
-    while to < last {
-        let events = page(&mut *scan, last).await?;
-        let leaves: Vec<Arc<[u8]>> = events.into_iter().map(|event| event.leaf).collect();
+    for proven in parts.digests {
+        let leaves = part(&mut *scan, to, last, proven).await?;
         to = restore.restore(leaves).await?;
         progress(RecoveryProgress::Written(to, last));
     }
     Ok(Recovered { timeline, from, to, confirmed })
+}
+
+/// The next part of what is missing, if it is still what was proven.
+async fn part(
+    scan: &mut dyn CopyScan,
+    after: Position,
+    last: Position,
+    proven: Sha256Digest,
+) -> Result<Vec<Arc<[u8]>>, RecoveryError> {
+    let until = Position(last.0.min(after.0 + PAGE as u64));
+    let wanted = usize::try_from(until.0 - after.0).unwrap_or(PAGE);
+    let (mut part, mut leaves) = (Part::default(), Vec::new());
+    while leaves.len() < wanted {
+        let events = scan.next(wanted - leaves.len(), SILENCE).await?;
+        if events.is_empty() {
+            return Err(CopyError::OutOfStep(format!("it ended before position {last}")).into());
+        }
+        for event in events {
+            part.add(event.position, leaf_hash(&event.leaf));
+            leaves.push(event.leaf);
+        }
+    }
+    match part.digest() == proven {
+        true => Ok(leaves),
+        false => Err(RecoveryError::Changed { after, until }),
+    }
 }
 
 /// The next events up to the last that is wanted.
@@ -114,6 +153,49 @@ struct Proof {
     position: Position,
     logs: BTreeMap<TenantId, Log>,
     confirmed: u64,
+    /// The store's head: what comes behind it is to be written.
+    from: Position,
+    missing: Parts,
+}
+
+/// What was proven of the events that the store lacks, a page at a time from its head on.
+#[derive(Default)]
+struct Parts {
+    digests: Vec<Sha256Digest>,
+    open: Part,
+}
+
+/// A part of the copy: its positions and the hashes of its leaves, one after the other.
+#[derive(Default)]
+struct Part(Vec<u8>);
+
+impl Part {
+    const EVENT: usize = 8 + 32;
+
+    fn add(&mut self, position: Position, leaf: Sha256Digest) {
+        self.0.extend_from_slice(&position.0.to_be_bytes());
+        self.0.extend_from_slice(&leaf.0);
+    }
+
+    fn digest(&self) -> Sha256Digest {
+        Sha256Digest::of(&self.0)
+    }
+}
+
+impl Parts {
+    fn add(&mut self, position: Position, leaf: Sha256Digest) {
+        self.open.add(position, leaf);
+        if self.open.0.len() == PAGE * Part::EVENT {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.open.0.is_empty() {
+            self.digests.push(self.open.digest());
+            self.open.0.clear();
+        }
+    }
 }
 
 #[derive(Default)]
@@ -124,7 +206,11 @@ struct Log {
 }
 
 impl Proof {
-    async fn new(store: &dyn EventStore, signed: &[SignedHead]) -> Result<Self, ReadError> {
+    async fn new(
+        store: &dyn EventStore,
+        signed: &[SignedHead],
+        from: Position,
+    ) -> Result<Self, ReadError> {
         let mut logs: BTreeMap<TenantId, Log> = BTreeMap::new();
         for (tenant, head) in store.log_heads().await? {
             let expected = &mut logs.entry(tenant).or_default().expected;
@@ -134,7 +220,8 @@ impl Proof {
             let expected = &mut logs.entry(tenant.clone()).or_default().expected;
             expected.entry(*size).or_default().push((*root, "a signed checkpoint"));
         }
-        Ok(Self { position: Position(0), logs, confirmed: 0 })
+        let missing = Parts::default();
+        Ok(Self { position: Position(0), logs, confirmed: 0, from, missing })
     }
 
     fn take(&mut self, event: &CopiedEvent) -> Result<(), RecoveryError> {
@@ -176,12 +263,15 @@ impl Proof {
             }
             self.confirmed += u64::from(who != "the store");
         }
+        if at > self.from {
+            self.missing.add(at, hash);
+        }
         Ok(())
     }
 
     /// What is still expected was signed, and the copy does not reach so far; or it ends before
     /// the store does.
-    fn finish(self, store: Position) -> Result<u64, RecoveryError> {
+    fn finish(mut self, store: Position) -> Result<(u64, Parts), RecoveryError> {
         if self.position < store {
             return Err(RecoveryError::Unfit(format!(
                 "it ends at position {}, the store at {store}",
@@ -203,6 +293,7 @@ impl Proof {
                 )));
             }
         }
-        Ok(self.confirmed)
+        self.missing.close();
+        Ok((self.confirmed, self.missing))
     }
 }

@@ -106,7 +106,9 @@ pub trait Notes: Send + Sync {
     ) -> Result<(), CopyError>;
     /// Notes with numbers beyond `seen`, in order, at most `limit`; waits for the first one at
     /// most so long. [`CopyError::OutOfStep`]: the board may have lost notes and number others
-    /// like them, so it is to be read from 0 again, and what was put up last to be put up again.
+    /// like them, because its server came back without its tail, or because the board was
+    /// deleted and made anew. It is then to be read from 0 again, where notes that were seen
+    /// come a second time, and what was put up last is to be put up again.
     async fn after(
         &self,
         board: Board,

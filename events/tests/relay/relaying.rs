@@ -1,16 +1,20 @@
 //! One relay and one misfortune at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dagbook_events::ids::Position;
+use async_trait::async_trait;
+use dagbook_events::ids::{Position, TenantId};
 use dagbook_events::journal::bus::InProcessBus;
 use dagbook_events::journal::copy::{CopyFault, MemoryCopy};
 use dagbook_events::journal::relay::{
     Relay, RelayError, RelayLimits, RelayState, RelayStatus, Turn,
 };
 use dagbook_events::journal::{Guard, GuardState};
-use dagbook_events::ports::{EventBus, EventStore};
+use dagbook_events::ports::{
+    CopiedEvent, CopyError, CopyScan, EventBus, EventStore, RecordCopy, Recorded,
+};
 use dagbook_events::tlog::leaf_hash;
 use tokio::sync::watch;
 
@@ -312,4 +316,108 @@ async fn what_somebody_else_put_between_is_found_though_the_end_agrees() {
     assert!(matches!(relay.turn().await, Err(RelayError::Again(_))), "the end is another one");
     assert!(matches!(relay.turn().await, Err(RelayError::Halted(_))));
     assert!(scene.halted().contains("position 24"), "{}", scene.halted());
+}
+
+/// What another process does before one of our calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    /// It begins another timeline, and its relay copies it.
+    BeginTimeline,
+    /// The copy's server loses its tail.
+    LoseTail,
+    /// Its relay copies what is not there.
+    Copy,
+}
+
+/// The copy as one of two relays sees it, whose calls take so long that the other one's deeds
+/// come between.
+struct Slow {
+    scene: Scene,
+    calls: AtomicUsize,
+    deeds: Vec<(usize, Deed)>,
+}
+
+impl Slow {
+    fn relay(scene: &Scene, deeds: &[(usize, Deed)]) -> Relay {
+        let slow = Self { scene: scene.clone_of(), calls: 0.into(), deeds: deeds.to_vec() };
+        let guard = scene.guard.clone();
+        Relay::new(scene.world.clone(), Arc::new(slow), guard, RelayLimits::default())
+    }
+
+    async fn meanwhile(&self) {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst);
+        for (_, deed) in self.deeds.iter().filter(|(at, _)| *at == call) {
+            let scene = &self.scene;
+            match deed {
+                Deed::LoseTail => scene.copy.lose_tail(1, Position(12)),
+                Deed::Copy => drop(scene.relay().turn().await.expect("copied")),
+                Deed::BeginTimeline => {
+                    scene.world.begin_timeline(1).await.expect("begun");
+                    scene.relay().turn().await.expect("copied");
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl RecordCopy for Slow {
+    async fn last(&self, timeline: u64) -> Result<Position, CopyError> {
+        self.meanwhile().await;
+        self.scene.copy.last(timeline).await
+    }
+    async fn at(&self, timeline: u64, at: Position) -> Result<Option<CopiedEvent>, CopyError> {
+        self.meanwhile().await;
+        self.scene.copy.at(timeline, at).await
+    }
+    async fn add(
+        &self,
+        timeline: u64,
+        after: Position,
+        events: &[Recorded],
+    ) -> Result<Position, CopyError> {
+        self.meanwhile().await;
+        self.scene.copy.add(timeline, after, events).await
+    }
+    async fn scan(
+        &self,
+        timeline: u64,
+        after: Position,
+        tenant: Option<&TenantId>,
+    ) -> Result<Box<dyn CopyScan>, CopyError> {
+        self.meanwhile().await;
+        self.scene.copy.scan(timeline, after, tenant).await
+    }
+}
+
+/// Whatever two relays of one record do between each other's questions, neither halts it.
+async fn assert_not_halted(deeds: &[(usize, Deed)]) {
+    let scene = Scene::with(20).await;
+    scene.relay().turn().await.expect("copied");
+    let mut relay = Slow::relay(&scene, deeds);
+    for _ in 0..5 {
+        if let Err(RelayError::Halted(reason)) = relay.check().await {
+            panic!("{deeds:?}: {reason}");
+        }
+    }
+    relay.check().await.expect("it comes through");
+    assert_eq!(scene.guard.state(), GuardState::Open);
+    let timeline = scene.world.timeline().await.expect("readable");
+    assert_eq!(scene.copy.events(timeline).len(), 20);
+}
+
+#[tokio::test]
+async fn a_timeline_that_another_process_begins_and_copies_between_two_questions_halts_nobody() {
+    for call in 0..4 {
+        assert_not_halted(&[(call, Deed::BeginTimeline)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_tail_that_is_lost_and_brought_back_between_two_questions_halts_nobody() {
+    for lost in 0..4 {
+        for back in lost..5 {
+            assert_not_halted(&[(lost, Deed::LoseTail), (back, Deed::Copy)]).await;
+        }
+    }
 }

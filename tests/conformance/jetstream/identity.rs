@@ -247,6 +247,7 @@ async fn a_site_and_a_witness_can_be_kept_to_their_own_boards() {
                     "$JS.API.STREAM.MSG.GET.DAGBOOK_EVENTS_t1",
                     "$JS.API.CONSUMER.CREATE.DAGBOOK_EVENTS_t1",
                     "$JS.API.CONSUMER.MSG.NEXT.DAGBOOK_EVENTS_t1.>",
+                    "$JS.API.STREAM.INFO.DAGBOOK_NOTES",
                     "$JS.API.CONSUMER.CREATE.DAGBOOK_NOTES",
                     "$JS.API.CONSUMER.MSG.NEXT.DAGBOOK_NOTES.>"],
                 subscribe: ["_INBOX.>"] } }

@@ -50,6 +50,10 @@ impl CopyUnderTest for Subject {
         let name = format!("DAGBOOK_EVENTS_t{timeline}");
         stranger(&url).await.delete_stream(name).await.expect("deleted");
     }
+    async fn delete_notes(&self) {
+        let url = self.server.lock().await.url();
+        stranger(&url).await.delete_stream("DAGBOOK_NOTES").await.expect("deleted");
+    }
 }
 
 async fn keeps_the_law_book_of_copies(version: NatsVersion) {

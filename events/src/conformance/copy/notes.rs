@@ -160,3 +160,38 @@ pub(super) async fn silence_on_the_board_is_an_error(subject: Subject) -> Verdic
     }
     Verdict::Kept
 }
+
+/// Whether it has fewer notes than were seen, or more of them already.
+pub(super) async fn a_board_whose_numbers_begin_again_says_so(subject: Subject) -> Verdict {
+    let (notes, reader) = (subject.notes().await, subject.notes().await);
+    for more in [1, 5, 12] {
+        let mut seen = 0;
+        for size in 1..=5 {
+            post(&*notes, Board::Signed, "a", size, "site").await;
+            post(&*notes, Board::Cosigned, "a", size, "w").await;
+            let page = after(&*reader, Board::Signed, seen).await;
+            seen = page.last().map_or(seen, |posted| posted.number);
+        }
+        subject.delete_notes().await;
+        for origin in 0..more {
+            post(&*notes, Board::Signed, &format!("log-{origin}"), 1, "site").await;
+        }
+        let read = reader.after(Board::Signed, seen, 100, NOW).await;
+        assert!(matches!(read, Err(CopyError::OutOfStep(_))), "{more} behind {seen}: {read:?}");
+        let all = after(&*reader, Board::Signed, 0).await;
+        assert_eq!(all.len(), more, "all that is there, from the beginning");
+        // And from there on as ever.
+        let seen = all.last().map_or(0, |posted| posted.number);
+        assert_eq!(reader.after(Board::Signed, seen, 10, NOW).await, Ok(Vec::new()));
+        post(&*notes, Board::Signed, "b", 1, "site").await;
+        assert_eq!(after(&*reader, Board::Signed, seen).await.len(), 1);
+        subject.delete_notes().await;
+    }
+    // A number that the board never gave, as after a restart of the reader.
+    post(&*notes, Board::Signed, "a", 1, "site").await;
+    let new = subject.notes().await;
+    let read = new.after(Board::Signed, 1_000, 10, NOW).await;
+    assert!(matches!(read, Err(CopyError::OutOfStep(_))), "{read:?}");
+    assert_eq!(after(&*new, Board::Signed, 0).await.len(), 1);
+    Verdict::Kept
+}

@@ -38,6 +38,19 @@ pub enum CheckpointError {
         /// What is wrong.
         reason: String,
     },
+    /// The record has gone over to another timeline: this one is not signed any more.
+    #[error(
+        "the record went over from timeline {from} to timeline {to} while the log of tenant \
+         {tenant} was read"
+    )]
+    OtherTimeline {
+        /// The tenant.
+        tenant: TenantId,
+        /// The timeline that was to be signed.
+        from: u64,
+        /// The timeline of the record now.
+        to: u64,
+    },
     /// The log is not an extension of what was signed, or not what its frontier says.
     #[error("the log of tenant {tenant} is damaged: {reason}")]
     Inconsistent {
@@ -168,6 +181,13 @@ impl Checkpoints {
         if known.is_some() && matches!(log, Err(CheckpointError::Inconsistent { .. })) {
             // From the first leaf on it can be said which signed head it contradicts.
             log = reread(store, tenant, &signed, base, None).await;
+        }
+        // What was read may already have leaves of a later timeline, or lack what the earlier
+        // one had: neither is to be signed, or held against the record, under the old name.
+        let now = store.timeline().await?;
+        if now != timeline {
+            let tenant = tenant.clone();
+            return Err(CheckpointError::OtherTimeline { tenant, from: timeline, to: now });
         }
         let log = log?;
         if let Some(former) = former.filter(|former| former.checkpoint.size == log.head.size) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::site::SiteLog;
 use super::{CheckpointError, Checkpoints, SignedCheckpoint};
@@ -23,6 +23,18 @@ use crate::tlog::{Edge, KeyKind, VerifierKey};
 
 /// Cosignatures that are looked at in one go.
 const COSIGNED_PAGE: usize = 256;
+
+/// How long a publisher goes on when it is told to stop.
+const ENDING: Duration = Duration::from_secs(10);
+
+/// A head that is not co-signed after so many turns is shown again, then after twice as many.
+const FIRST_PATIENCE: u32 = 60;
+
+/// The longest time between two showings of one head, in turns.
+const LONGEST_PATIENCE: u32 = FIRST_PATIENCE * 64;
+
+/// Heads that are shown again in one turn, at most.
+const SHOWN_AGAIN: usize = 64;
 
 /// What a publisher works with.
 pub struct PublisherParts {
@@ -93,6 +105,10 @@ struct Log {
     listed: u64,
     /// Leaves below the head that was shown to witnesses.
     posted: u64,
+    /// Turns since it was shown, or looked at whether it has to be shown again.
+    waited: u32,
+    /// After so many turns it is looked at.
+    patience: u32,
     /// What a crash may have left was removed.
     swept: bool,
 }
@@ -143,13 +159,35 @@ impl Publisher {
         self.turns.subscribe()
     }
 
-    /// Takes turns until `stop` is true or its sender is gone, and then a last one.
+    /// Takes turns until `stop` is true or its sender is gone, and then a last one. From then
+    /// on it has ten seconds: what is under way is given up, and the next process finishes it.
     pub async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), PublisherError> {
+        let mut told = stop.clone();
+        let out_of_time = async {
+            stopped(&mut told).await;
+            sleep(ENDING).await;
+        };
+        let ended = tokio::select! {
+            biased;
+            ended = self.turn_until(&mut stop) => Some(ended),
+            () = out_of_time => None,
+        };
+        ended.unwrap_or_else(|| {
+            // What was in the middle of being done is not known any more.
+            self.forget();
+            let mut turn = self.turns.borrow().clone();
+            turn.problems.push("the last turn took too long and was given up".to_string());
+            self.turns.send_replace(turn);
+            Ok(())
+        })
+    }
+
+    async fn turn_until(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), PublisherError> {
         loop {
             let next = Instant::now() + self.options.interval;
             self.turn().await?;
             tokio::select! {
-                () = stopped(&mut stop) => {
+                () = stopped(stop) => {
                     self.turn().await?;
                     return Ok(());
                 }
@@ -168,6 +206,7 @@ impl Publisher {
         if let Err(error) = self.collect(Duration::ZERO).await {
             self.fail(&mut turn, error)?;
         }
+        self.show_again(&mut turn).await;
         turn.cosigned = std::mem::take(&mut self.cosigned);
         self.turns.send_replace(turn.clone());
         Ok(turn)
@@ -177,9 +216,8 @@ impl Publisher {
         turn.head = self.parts.store.head().await.map_err(CheckpointError::from)?;
         let timeline = self.parts.store.timeline().await.map_err(CheckpointError::from)?;
         if timeline != self.timeline {
+            self.forget();
             self.timeline = timeline;
-            self.logs.clear();
-            self.finished = None;
             let objects = self.parts.objects.clone();
             self.site = objects.map(|objects| SiteLog::new(objects, timeline));
         }
@@ -198,6 +236,13 @@ impl Publisher {
         Ok(())
     }
 
+    fn forget(&mut self) {
+        self.timeline = 0;
+        self.logs.clear();
+        self.finished = None;
+        self.site = None;
+    }
+
     /// Signs each log that changed; says which logs have something to be published or shown.
     async fn sign_news(&mut self, turn: &mut Turn) -> Result<Vec<TenantId>, Failure> {
         let heads = self.parts.store.log_heads().await.map_err(CheckpointError::from)?;
@@ -208,9 +253,14 @@ impl Publisher {
                 continue;
             }
             if head.size != log.size() {
+                // With many logs: lets the process see that it is time to end.
+                tokio::task::yield_now().await;
                 match self.sign(&tenant).await {
                     Ok(()) => {}
-                    Err(error) if error.is_fatal() => return Err(error),
+                    // On another timeline the turn begins anew.
+                    Err(error) if error.is_fatal() || error.is_of_old_timeline() => {
+                        return Err(error);
+                    }
                     Err(error) => {
                         turn.problems.push(format!("tenant {tenant}: {error}"));
                         continue;
@@ -394,6 +444,7 @@ impl Publisher {
             match notes.post(Board::Signed, origin, &by, &signed.note).await {
                 Ok(()) => {
                     log.posted = size;
+                    (log.waited, log.patience) = (0, FIRST_PATIENCE);
                     turn.posted += 1;
                 }
                 Err(error) => {
@@ -402,6 +453,39 @@ impl Publisher {
                     return;
                 }
             }
+        }
+    }
+
+    /// Shows heads once more that stay without a cosignature. The board may have lost them
+    /// without anybody noticing, and a log in which nothing happens gets no newer head.
+    async fn show_again(&mut self, turn: &mut Turn) {
+        let Some(notes) = self.parts.notes.clone() else { return };
+        let by = self.parts.checkpoints.history().key().name().to_string();
+        let witnesses = &self.options.witnesses;
+        let mut left = SHOWN_AGAIN;
+        for log in self.logs.values_mut() {
+            let Some(signed) = &log.signed else { continue };
+            if log.posted != signed.checkpoint.size {
+                continue;
+            }
+            log.waited = log.waited.saturating_add(1);
+            if log.waited < log.patience || left == 0 {
+                continue;
+            }
+            let cosigned = |key: &VerifierKey| signed.note.cosignature(key).is_ok();
+            // Without a known witness nobody can tell who has seen it.
+            if !witnesses.is_empty() && witnesses.iter().all(cosigned) {
+                log.waited = 0;
+                continue;
+            }
+            left -= 1;
+            let origin = &signed.checkpoint.origin;
+            if let Err(error) = notes.post(Board::Signed, origin, &by, &signed.note).await {
+                turn.problems.push(format!("showing heads to witnesses again: {error}"));
+                return;
+            }
+            (log.waited, log.patience) = (0, log.patience.saturating_mul(2).min(LONGEST_PATIENCE));
+            turn.posted += 1;
         }
     }
 
@@ -548,6 +632,10 @@ enum Failure {
 }
 
 impl Failure {
+    fn is_of_old_timeline(&self) -> bool {
+        matches!(self, Self::Checkpoint(CheckpointError::OtherTimeline { .. }))
+    }
+
     /// Whether the record contradicts what was signed.
     fn is_fatal(&self) -> bool {
         match self {

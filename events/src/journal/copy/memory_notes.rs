@@ -1,5 +1,6 @@
 //! A place for notes in memory, which keeps as little as a real one may.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,18 @@ use crate::tlog::Note;
 
 /// Keeps the newest note of each log (and witness) in memory; clones are handles of the same
 /// place.
-#[derive(Clone, Default)]
-pub struct MemoryNotes(Arc<Shared>);
+#[derive(Default)]
+pub struct MemoryNotes {
+    shared: Arc<Shared>,
+    /// How often the boards had lost notes when this handle read them.
+    read: Mutex<BTreeMap<Board, u64>>,
+}
+
+impl Clone for MemoryNotes {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), read: Mutex::default() }
+    }
+}
 
 #[derive(Default)]
 struct Shared {
@@ -25,6 +36,7 @@ struct Shared {
 struct State {
     notes: Vec<Kept>,
     last: u64,
+    losses: u64,
     silent: bool,
 }
 
@@ -43,16 +55,34 @@ impl MemoryNotes {
     /// Goes silent, or comes back.
     pub fn set_available(&self, available: bool) {
         self.lock().silent = !available;
-        self.0.changes.send_modify(|changes| *changes += 1);
+        self.shared.changes.send_modify(|changes| *changes += 1);
     }
 
-    /// Takes all notes down; numbers go on.
-    pub fn clear(&self) {
-        self.lock().notes.clear();
+    /// Loses the notes behind a number, and gives their numbers again; with 0 as one that was
+    /// deleted and made anew.
+    pub fn lose_tail(&self, keep: u64) {
+        {
+            let mut state = self.lock();
+            state.notes.retain(|kept| kept.note.number <= keep);
+            state.last = state.last.min(keep);
+            state.losses += 1;
+        }
+        self.shared.changes.send_modify(|changes| *changes += 1);
+    }
+
+    /// Whether numbers up to `seen` may have been given again since this handle read last.
+    fn in_step(&self, state: &State, board: Board, seen: u64) -> Result<(), CopyError> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = read.insert(board, state.losses);
+        let lost = before.is_some_and(|losses| losses != state.losses);
+        match seen > 0 && (lost || state.last < seen) {
+            true => Err(CopyError::OutOfStep(format!("the board has lost notes up to {seen}"))),
+            false => Ok(()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ready(&self) -> Result<MutexGuard<'_, State>, CopyError> {
@@ -84,7 +114,7 @@ impl Notes for MemoryNotes {
             let note = PostedNote { number, origin: origin.to_string(), note: note.clone() };
             state.notes.push(Kept { board, by: by.to_string(), note });
         }
-        self.0.changes.send_modify(|changes| *changes += 1);
+        self.shared.changes.send_modify(|changes| *changes += 1);
         Ok(())
     }
 
@@ -96,11 +126,12 @@ impl Notes for MemoryNotes {
         wait: Duration,
     ) -> Result<Vec<PostedNote>, CopyError> {
         let deadline = Instant::now() + wait;
-        let mut changes = self.0.changes.subscribe();
+        let mut changes = self.shared.changes.subscribe();
         loop {
             changes.mark_unchanged();
             let page: Vec<_> = {
                 let state = self.ready()?;
+                self.in_step(&state, board, seen)?;
                 let news = state.notes.iter().filter(|k| k.board == board && k.note.number > seen);
                 news.take(limit).map(|kept| kept.note.clone()).collect()
             };

@@ -151,6 +151,18 @@ impl Relay {
     /// nobody has gone over to a later timeline.
     pub(super) async fn compare(&mut self) -> Result<End, Trouble> {
         let timeline = self.store.timeline().await?;
+        match self.compare_on(timeline).await {
+            // Another process may have begun a timeline since it was asked for, and its relay
+            // may have copied it already. What was found then says nothing about the new one.
+            Err(Trouble::Contradiction(_)) if self.store.timeline().await? != timeline => {
+                let text = "the record has gone over to another timeline meanwhile";
+                Err(Trouble::Again(text.to_string()))
+            }
+            compared => compared,
+        }
+    }
+
+    async fn compare_on(&mut self, timeline: u64) -> Result<End, Trouble> {
         // In this order: what the copy has was in the record before.
         let last = self.copy.last(timeline).await?;
         let record = self.store.head().await?;
@@ -220,14 +232,19 @@ impl Relay {
             let head = self.store.head().await?;
             return Err(Contradiction::Ahead { timeline, copy: last, record: head }.into());
         };
-        match self.copy.at(timeline, position).await? {
-            Some(copied) => same(timeline, row, &copied)?,
+        let copied = match self.copy.at(timeline, position).await? {
+            Some(copied) => copied,
             // It may have been lost since it was asked for its end.
             None if self.copy.last(timeline).await? < last => {
                 return Err(Trouble::Again("the copy became shorter meanwhile".to_string()));
             }
-            None => return Err(Contradiction::Hole { timeline, position, last }.into()),
-        }
+            // And another relay may have brought it back since then.
+            None => match self.copy.at(timeline, position).await? {
+                Some(copied) => copied,
+                None => return Err(Contradiction::Hole { timeline, position, last }.into()),
+            },
+        };
+        same(timeline, row, &copied)?;
         Ok(leaf_hash(&row.leaf))
     }
 }

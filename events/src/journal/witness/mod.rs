@@ -38,6 +38,12 @@ const PAGE: usize = 1_000;
 /// How long a page that must be there is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Pages of notes that are read in one turn at most: anybody who may post can post more.
+const NOTE_PAGES: usize = 100;
+
+/// Hashes of leaves that are held for all logs together, between two turns.
+const MAX_ALL_NEWS: usize = 1_000_000;
+
 /// Heads of one log that wait for their leaves at most; the oldest go first.
 const MAX_PENDING: usize = 64;
 
@@ -58,6 +64,8 @@ pub struct Witness {
     pending: BTreeMap<TenantId, BTreeMap<u64, PostedNote>>,
     scan: Option<Box<dyn CopyScan>>,
     seen: u64,
+    /// The last turn left something to be read.
+    more: bool,
     kept_at: Option<Instant>,
     changed: bool,
     status: watch::Sender<WitnessStatus>,
@@ -104,6 +112,7 @@ impl Witness {
             pending: BTreeMap::new(),
             scan: None,
             seen: 0,
+            more: false,
             kept_at: None,
             changed: false,
             status: watch::Sender::default(),
@@ -139,10 +148,25 @@ impl Witness {
         mut stop: watch::Receiver<bool>,
     ) -> Result<Vec<Refusal>, WitnessError> {
         loop {
-            self.turn().await?;
+            // Wherever a turn waits for somebody, what it knows is whole and can be kept.
+            tokio::select! {
+                biased;
+                turned = self.turn() => drop(turned?),
+                () = stopped(&mut stop) => {
+                    self.scan = None;
+                    break;
+                }
+            }
             let refused = self.options.stop_at_refusal && !self.kept.refusals.is_empty();
             if refused {
                 break;
+            }
+            if self.more {
+                tokio::task::yield_now().await;
+                if *stop.borrow() || stop.has_changed().is_err() {
+                    break;
+                }
+                continue;
             }
             let (notes, interval) = (Arc::clone(&self.parts.notes), self.options.interval);
             let next = Instant::now() + interval;
@@ -169,10 +193,11 @@ impl Witness {
     /// Reads what is new, and co-signs what it can answer for. Fails only where the witness
     /// itself cannot go on.
     pub async fn turn(&mut self) -> Result<WitnessStatus, WitnessError> {
+        self.more = false;
         let problem = match self.take_turn().await {
             Ok(()) => None,
             Err(Trouble::Later(problem)) => {
-                self.scan = None;
+                (self.scan, self.more) = (None, false);
                 // A board that lost its tail counts from an earlier number again. It holds one
                 // note of each log, so reading it anew costs little.
                 self.seen = 0;
@@ -202,11 +227,15 @@ impl Witness {
         for tenant in tenants {
             self.judge(&tenant).await?;
         }
+        // The copy still has the leaves; memory must not grow with the number of logs.
+        if self.trees.values().map(Tree::held).sum::<usize>() > MAX_ALL_NEWS {
+            self.trees.values_mut().for_each(Tree::forget_news);
+        }
         Ok(())
     }
 
     async fn read_notes(&mut self) -> Result<(), Trouble> {
-        loop {
+        for _ in 0..NOTE_PAGES {
             let page =
                 self.parts.notes.after(Board::Signed, self.seen, PAGE, Duration::ZERO).await?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -215,6 +244,8 @@ impl Witness {
                 self.take_note(posted)?;
             }
         }
+        self.more = true;
+        Ok(())
     }
 
     fn take_note(&mut self, posted: PostedNote) -> Result<(), Trouble> {
@@ -269,8 +300,11 @@ impl Witness {
             );
             return Err(Trouble::Later(text));
         }
-        while self.position < end {
-            let page = self.next_page(end).await?;
+        let most = self.position.0.saturating_add(self.options.turn_events.max(1));
+        let until = Position(end.0.min(most));
+        self.more |= until < end;
+        while self.position < until {
+            let page = self.next_page(until, end).await?;
             for event in page {
                 self.absorb(event).await?;
                 if self.kept.refused(None) {
@@ -281,14 +315,18 @@ impl Witness {
         Ok(())
     }
 
-    async fn next_page(&mut self, end: Position) -> Result<Vec<CopiedEvent>, Trouble> {
+    async fn next_page(
+        &mut self,
+        until: Position,
+        end: Position,
+    ) -> Result<Vec<CopiedEvent>, Trouble> {
         if self.scan.is_none() {
             self.same_as_before().await?;
             let scan = self.parts.copy.scan(self.timeline, self.position, None).await?;
             self.scan = Some(scan);
         }
         let Some(scan) = &mut self.scan else { return Ok(Vec::new()) };
-        let wanted = usize::try_from(end.0 - self.position.0).unwrap_or(PAGE).min(PAGE);
+        let wanted = usize::try_from(until.0 - self.position.0).unwrap_or(PAGE).min(PAGE);
         let page = scan.next(wanted, PATIENCE).await?;
         match page.is_empty() {
             true => Err(Trouble::Later(format!(

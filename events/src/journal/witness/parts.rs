@@ -37,6 +37,10 @@ pub struct WitnessOptions {
     /// How often what it knows is kept; after a stop that comes too early it reads so much of
     /// the copy again.
     pub keep_every: Duration,
+    /// Events that are read in one turn at most. Where there are more, the heads that can be
+    /// judged are judged, what is known is kept if that is due, and the next turn follows at
+    /// once.
+    pub turn_events: u64,
     /// `run` ends at the first refusal; otherwise the other logs are witnessed further.
     pub stop_at_refusal: bool,
 }
@@ -48,6 +52,7 @@ impl Default for WitnessOptions {
             site: None,
             interval: Duration::from_secs(1),
             keep_every: Duration::from_secs(5),
+            turn_events: 100_000,
             stop_at_refusal: false,
         }
     }

@@ -99,6 +99,18 @@ impl Tree {
         Some(news.get(usize::try_from(skip).ok()?..)?.iter().copied())
     }
 
+    /// How many leaves are held.
+    pub(super) fn held(&self) -> usize {
+        self.news.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Holds the leaves no longer, until the next head is co-signed.
+    pub(super) fn forget_news(&mut self) {
+        if self.held() > 0 {
+            self.news = None;
+        }
+    }
+
     /// Makes a frontier the one at which the leaves between begin.
     pub(super) fn rebase(&mut self, base: Known) {
         if base.frontier.size() < self.base.frontier.size() {
@@ -115,5 +127,36 @@ impl Tree {
         self.captured = self.captured.split_off(&(size + 1));
         self.anchor = Some(size);
         self.base = base;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(n: u64) -> Sha256Digest {
+        Sha256Digest::of(&n.to_be_bytes())
+    }
+
+    fn grow(tree: &mut Tree, leaves: std::ops::Range<u64>) {
+        leaves.for_each(|n| tree.push(hash(n), Position(n + 1), |_| false));
+    }
+
+    #[test]
+    fn what_was_forgotten_is_not_taken_for_nothing_and_what_comes_later_is_held_again() {
+        let mut tree = Tree::new(None);
+        tree.forget_news();
+        grow(&mut tree, 0..10);
+        assert_eq!(tree.held(), 10);
+        assert_eq!(tree.news_from(&Known::default()).map(Iterator::count), Some(10));
+        tree.forget_news();
+        grow(&mut tree, 10..20);
+        assert_eq!(tree.held(), 0);
+        assert!(tree.news_from(&Known::default()).is_none(), "ten of twenty are no proof");
+        assert_eq!(tree.size(), 20);
+        tree.rebase(tree.current().clone());
+        grow(&mut tree, 20..23);
+        let base = tree.base().clone();
+        assert_eq!(tree.news_from(&base).map(Iterator::count), Some(3));
     }
 }

@@ -106,6 +106,9 @@ pub(super) fn read<T: DeserializeOwned>(call: &str, payload: &[u8]) -> Result<T,
 pub(super) struct StreamInfo {
     pub(super) config: Value,
     pub(super) state: StreamState,
+    /// When it was made: a stream that was deleted and made anew says another time.
+    #[serde(default)]
+    pub(super) created: String,
     pub(super) cluster: Option<StreamCluster>,
 }
 

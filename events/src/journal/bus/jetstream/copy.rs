@@ -5,9 +5,9 @@
 //! as a witness needs to publish, for `S` = `DAGBOOK_EVENTS_t<timeline>` of each timeline (NATS
 //! knows no wildcard inside a name), `$JS.API.STREAM.INFO.S`, `$JS.API.STREAM.MSG.GET.S`,
 //! `$JS.API.CONSUMER.CREATE.S` and `$JS.API.CONSUMER.MSG.NEXT.S.>`; for notes it needs
-//! `dagbook.notes.cosigned.>`, `$JS.API.CONSUMER.CREATE.DAGBOOK_NOTES` and
-//! `$JS.API.CONSUMER.MSG.NEXT.DAGBOOK_NOTES.>`. Both subscribe to `_INBOX.>`, and to
-//! `dagbook.wake` where they want to be woken.
+//! `dagbook.notes.cosigned.>`, `$JS.API.STREAM.INFO.DAGBOOK_NOTES`,
+//! `$JS.API.CONSUMER.CREATE.DAGBOOK_NOTES` and `$JS.API.CONSUMER.MSG.NEXT.DAGBOOK_NOTES.>`. Both
+//! subscribe to `_INBOX.>`, and to `dagbook.wake` where they want to be woken.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -41,6 +41,8 @@ struct Reading {
     seen: u64,
     /// The connection on which the board was read last.
     epoch: Option<u64>,
+    /// When the stream was made that was read last.
+    created: Option<String>,
     pull: Option<Pull>,
 }
 
@@ -153,6 +155,21 @@ impl Notes for JetStreamNotes {
             reading.pull = None;
             let text = "the connection was made anew: the board is to be read from its beginning";
             return Err(CopyError::OutOfStep(text.to_string()));
+        }
+        // Somebody may have deleted the stream meanwhile, or it stands on another server.
+        let info = api::stream_info(&self.nats, STREAM).await?;
+        let last = info.as_ref().map_or(0, |info| info.state.last_seq);
+        let created = info.map(|info| info.created);
+        let before = std::mem::replace(&mut reading.created, created);
+        let anew = before.is_some() && before != reading.created;
+        if seen > 0 && (anew || last < seen) {
+            reading.pull = None;
+            let text = format!(
+                "the stream {STREAM} {} where {seen} had been read: the board is to be read from \
+                 its beginning",
+                if anew { "was made anew".to_string() } else { format!("ends at {last}") }
+            );
+            return Err(CopyError::OutOfStep(text));
         }
         if reading.seen != seen {
             reading.pull = None;

@@ -165,6 +165,8 @@ impl From<RecoveryError> for CliError {
             }
             RecoveryError::Copy(error) => Self::damaged(error.to_string()),
             RecoveryError::Append(error) => error.into(),
+            // Not the store's fault, and no reason for a new timeline: the error says what to do.
+            RecoveryError::Changed { .. } => Self::damaged(error.to_string()),
             RecoveryError::Unfit(_) => Self::damaged(error.to_string())
                 .hint("`dagbook timeline new` leads on; see ops/runbooks/store-restored.md"),
         }
