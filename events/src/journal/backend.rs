@@ -194,6 +194,10 @@ pub(super) struct KeyWrite<'a> {
 pub(super) enum BackendFault {
     /// It cannot now.
     Unavailable(String),
+    /// It cannot be asked: there is no connection to it, and what was to be written was not
+    /// sent. Whoever comes next would wait as long to hear the same.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "others are files"))]
+    Unreachable(String),
     /// What it holds contradicts itself.
     Corrupt(String),
 }
@@ -201,7 +205,9 @@ pub(super) enum BackendFault {
 impl From<BackendFault> for AppendError {
     fn from(fault: BackendFault) -> Self {
         match fault {
-            BackendFault::Unavailable(message) => Self::Unavailable(message),
+            BackendFault::Unavailable(message) | BackendFault::Unreachable(message) => {
+                Self::Unavailable(message)
+            }
             BackendFault::Corrupt(message) => Self::Corrupt(message),
         }
     }

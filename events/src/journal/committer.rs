@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::backend::{Backend, CommitFault, Ending, Freshness, Head, Wanted, Write};
+use super::backend::{Backend, BackendFault, CommitFault, Ending, Freshness, Head, Wanted, Write};
 pub(super) use super::book::Outcome;
 use super::book::{Book, Decision, Witness};
 use super::fault::{Fault, Faults};
@@ -23,8 +23,11 @@ pub(super) struct Committer<B> {
     guard: Arc<Guard>,
     faults: Option<Arc<Faults>>,
     memory: Memory,
-    /// The head after the last batch that was committed here.
+    /// The highest head that callers were told of here: only ones that were read under the
+    /// lock, or written under the condition that nobody else had. It never goes back.
     committed: Option<Position>,
+    /// Why the database could not be reached at all, until somebody asks.
+    outage: Option<String>,
     trust: Trust,
 }
 
@@ -62,7 +65,7 @@ impl<B: Backend> Committer<B> {
         faults: Option<Arc<Faults>>,
     ) -> Self {
         let (memory, committed, trust) = (Memory::default(), None, Trust::default());
-        Self { backend, clock, guard, faults, memory, committed, trust }
+        Self { backend, clock, guard, faults, memory, committed, outage: None, trust }
     }
 
     pub(super) fn backend(&self) -> &B {
@@ -157,6 +160,7 @@ impl<B: Backend> Committer<B> {
     fn begin(&mut self, book: &mut Book) -> Result<Head, AppendError> {
         match self.backend.begin(&book.wanted(self.memory.head)) {
             Ok(snapshot) => {
+                self.has_not_gone_back(&snapshot.head)?;
                 if snapshot.freshness == Freshness::Unknown {
                     self.memory.forget();
                 }
@@ -166,9 +170,41 @@ impl<B: Backend> Committer<B> {
             }
             Err(fault) => {
                 self.abandon();
-                Err(fault.into())
+                Err(self.failed(fault))
             }
         }
+    }
+
+    /// A database that was restored, or a standby that was behind and took over, under a running
+    /// process has lost events that callers were told are kept. Going on would give their
+    /// positions to others.
+    fn has_not_gone_back(&mut self, head: &Head) -> Result<(), AppendError> {
+        let Some(committed) = self.committed.filter(|committed| head.position < *committed) else {
+            return Ok(());
+        };
+        self.abandon();
+        let reason = format!(
+            "the record ends at position {} of timeline {}, and this process has acknowledged \
+             events up to position {committed}: the events behind are gone, as after a restore \
+             or a failover to a standby that was behind; stop everything and follow \
+             ops/runbooks/store-restored.md",
+            head.position, head.timeline
+        );
+        self.guard.halt(&reason);
+        Err(AppendError::Halted(reason))
+    }
+
+    /// What a failure of the backend means for callers.
+    fn failed(&mut self, fault: BackendFault) -> AppendError {
+        if let BackendFault::Unreachable(reason) = &fault {
+            self.outage = Some(reason.clone());
+        }
+        fault.into()
+    }
+
+    /// Why the database could not be reached, if that has happened since this was last asked.
+    pub(super) fn take_outage(&mut self) -> Option<String> {
+        self.outage.take()
     }
 
     /// Remembers what the batch has left.
@@ -230,7 +266,11 @@ impl<B: Backend> Committer<B> {
             self.backend.reopen().and_then(|()| self.backend.leaf_hash_at(witness.position));
         match found {
             Ok(found) => Ok(found == Some(witness.leaf_hash)),
-            Err(_) => Err(AppendError::Unknown(reason)),
+            Err(fault) => {
+                // Also where it cannot be asked: nobody behind needs to find that out again.
+                self.failed(fault);
+                Err(AppendError::Unknown(reason))
+            }
         }
     }
 
@@ -307,10 +347,13 @@ impl<B: Backend> Committer<B> {
     /// Opens a transaction only for the head.
     fn look(&mut self) -> Result<Head, AppendError> {
         match self.backend.begin(&Wanted::default()) {
-            Ok(snapshot) => Ok(snapshot.head),
+            Ok(snapshot) => {
+                self.has_not_gone_back(&snapshot.head)?;
+                Ok(snapshot.head)
+            }
             Err(fault) => {
                 self.abandon();
-                Err(fault.into())
+                Err(self.failed(fault))
             }
         }
     }

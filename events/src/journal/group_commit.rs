@@ -50,6 +50,21 @@ enum Work {
     Restore(Vec<Arc<[u8]>>, oneshot::Sender<Result<Position, AppendError>>),
 }
 
+impl Work {
+    /// Answers that the database cannot be reached. Nothing of it was sent. Without this each
+    /// batch of a long queue would wait for a connection by itself, and so would the end of
+    /// the process, which waits for the queue.
+    fn fail(self, reason: &str) {
+        let error = AppendError::Unavailable(reason.to_string());
+        // A caller that went away does not need its answer.
+        match self {
+            Self::Append(pending) => drop(pending.reply.send(Err(error))),
+            Self::Timeline(_, reply) => drop(reply.send(Err(error))),
+            Self::Restore(_, reply) => drop(reply.send(Err(error))),
+        }
+    }
+}
+
 struct Pending {
     request: Prepared,
     reply: oneshot::Sender<Outcome>,
@@ -192,11 +207,22 @@ fn write_until_closed<B: Backend>(
         }
         let outcomes = committer.batch(batch.requests);
         tell(committed, committer.head());
+        let outage = committer.take_outage();
+        let behind = outage.map(|reason| (queued(queue, aside.take()), reason));
         for ((reply, _room), outcome) in batch.replies.into_iter().zip(outcomes) {
             // A caller that went away does not need its answer.
             let _ = reply.send(outcome);
         }
+        if let Some((behind, reason)) = behind {
+            behind.into_iter().for_each(|work| work.fail(&reason));
+        }
     }
+}
+
+/// All that waits now. Taken before anybody is answered, so that whoever asks again at once
+/// is not among them.
+fn queued(queue: &Receiver<Work>, aside: Option<Work>) -> Vec<Work> {
+    aside.into_iter().chain(queue.try_iter()).collect()
 }
 
 /// Tells those who wait of a new head.

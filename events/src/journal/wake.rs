@@ -43,6 +43,18 @@ impl Wakeups {
         });
     }
 
+    /// Believes a head that was asked for because nothing stood where `known` had told of
+    /// events: the record has gone back. Otherwise whoever waits beyond it would be woken for
+    /// ever by events that are gone.
+    #[cfg(feature = "postgres")]
+    pub(super) fn believe(&self, known: Position, head: Position) {
+        self.head.send_if_modified(|told| {
+            let same = *told == known;
+            *told = if same { head } else { head.max(*told) };
+            false
+        });
+    }
+
     /// Returns the head once it is beyond `cursor`, or at the latest after `timeout`.
     /// `look` asks the store; without it only what was told counts.
     pub(super) async fn wait<L, F>(

@@ -13,7 +13,9 @@ use crate::time::{Millis, Timestamp};
 pub struct Fence {
     /// Name of the lease, such as `engine`.
     pub lease: Arc<str>,
-    /// The epoch, from 1; it grows whenever the lease changes hands.
+    /// The epoch, from 1; it grows whenever the lease is taken. A new one is at least the
+    /// milliseconds of the store's clock, so that a store that was put back to an older state
+    /// does not give the same one to somebody else; between two of them there are gaps.
     pub epoch: u64,
 }
 

@@ -2,12 +2,12 @@
 //! told is so, and nothing is there twice.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dagbook_events::journal::store::postgres::{PostgresOptions, PostgresStore};
 use dagbook_events::journal::verify::verify;
 use dagbook_events::ports::{AppendError, AppendRequest, EventStore, Expected};
-use dagbook_tests::servers::Proxy;
+use dagbook_tests::servers::{Proxy, eventually};
 
 use super::subject::{Server, open, request, stream, tenant, url};
 
@@ -174,4 +174,70 @@ async fn a_late_statement_is_not_written_after_it_was_given_up() {
         assert_eq!(done.expect("appended").last.0, round + 1);
     }
     behind.assert_kept(6, keyed(5)).await;
+}
+
+/// Its machine stands still, or the network swallows it, in the midst of a large append: the
+/// server gives it up by itself, and with it the lock that all others wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_vanishes_within_a_large_append_does_not_keep_others_out() {
+    let server = Server::debian();
+    let behind =
+        Behind::open(&server, |options| options.answer_timeout = Duration::from_secs(4)).await;
+    behind.store.append(request("run/b", Expected::New, 1)).await.expect("appended");
+    // Slowly enough that it is caught on its way.
+    behind.proxy.delay(Duration::from_millis(20));
+    let large = tokio::spawn({
+        let store = Arc::clone(&behind.store);
+        async move { store.append(request("run/large", Expected::New, 30_000)).await }
+    });
+    let midway = "SELECT pid FROM pg_stat_activity WHERE query ~ '^(COPY|INSERT INTO) event '";
+    eventually("a part of it arrives", Duration::from_secs(60), async || {
+        (!server.ask("postgres", midway).is_empty()).then_some(())
+    })
+    .await;
+    behind.proxy.hold();
+    let began = Instant::now();
+    let ask = request("run/a", Expected::New, 1);
+    behind.direct.append(ask).await.expect("the lock was given back");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    behind.proxy.cut();
+    behind.proxy.pass();
+    let refused = large.await.expect("no panic");
+    assert!(matches!(refused, Err(AppendError::Unavailable(_))), "{refused:?}");
+    assert_eq!(behind.direct.head().await.expect("the head").0, 2, "nothing of it stays");
+}
+
+/// What waits behind a server that does not answer hears so at once, not each by itself after
+/// a wait of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_queue_hears_of_an_outage() {
+    let server = Server::debian();
+    let behind = Behind::open(&server, |options| {
+        options.answer_timeout = Duration::from_secs(1);
+        options.resolve_deadline = Duration::from_secs(1);
+    })
+    .await;
+    behind.store.append(request("run/b", Expected::New, 1)).await.expect("appended");
+    behind.proxy.hold();
+    behind.proxy.cut();
+    let began = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for n in 0..20 {
+        let store = Arc::clone(&behind.store);
+        // Each is a batch by itself.
+        let ask = request(&format!("run/{n}"), Expected::New, 1_100);
+        callers.spawn(async move { store.append(ask).await });
+    }
+    let mut unknown = 0;
+    while let Some(outcome) = callers.join_next().await {
+        match outcome.expect("no panic") {
+            Err(AppendError::Unavailable(_)) => {}
+            Err(AppendError::Unknown(_)) => unknown += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(unknown <= 1, "of the others nothing was sent");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    behind.proxy.pass();
+    behind.store.append(request("run/b", Expected::Exact(1), 1)).await.expect("appended");
 }

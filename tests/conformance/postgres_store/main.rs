@@ -1,6 +1,7 @@
 //! The store in Postgres, against real servers: the whole law book, the same bytes as the other
 //! stores, and what only a server can show.
 
+mod back;
 mod damage;
 mod laws;
 mod lost;

@@ -22,7 +22,7 @@ use crate::tlog::{Checkpoint, Tile, TileLevel, encode_entries, hash_tile, leaf_h
 pub async fn identical_bytes(one: &dyn StoreFactory, other: &dyn StoreFactory, seed: u64) {
     let (left, right) = (drive(one, seed).await, drive(other, seed).await);
     assert_eq!(left.answers, right.answers, "answers differ under seed {seed}");
-    assert_eq!(left.epochs, right.epochs, "epochs differ under seed {seed}");
+    assert_eq!(left.takings, right.takings, "leases differ under seed {seed}");
     assert_eq!(left.events, right.events, "leaves differ under seed {seed}");
     assert_eq!(left.logs, right.logs, "roots differ under seed {seed}");
     assert_eq!(left.published, right.published, "tiles differ under seed {seed}");
@@ -37,7 +37,8 @@ type Answer = Result<(u64, u64, bool), AppendError>;
 
 struct Drive {
     answers: Vec<Answer>,
-    epochs: Vec<u64>,
+    /// How often the lease was taken.
+    takings: usize,
     events: Vec<Recorded>,
     logs: Vec<LogHead>,
     /// Names and bytes.
@@ -65,18 +66,20 @@ async fn drive(factory: &dyn StoreFactory, seed: u64) -> Drive {
             (Some(leases), 1) => {
                 let answer = leases.acquire("engine", "laws", Millis::seconds(60)).await;
                 let Ok(LeaseAnswer::Held(lease)) = answer else { panic!("{answer:?}") };
+                assert!(epochs.last() < Some(&lease.fence.epoch), "{epochs:?}, then {lease:?}");
                 epochs.push(lease.fence.epoch);
             }
             _ => {}
         }
-        let epoch = epochs.last().copied().unwrap_or(1);
         let large = id == COMMANDS / 2;
         let mut ask = command(&mut chance, id, large);
         if chance.below(4) == 0 && !large {
-            let epoch = epoch.saturating_sub(chance.below(3) / 2);
+            // The newest, or the one before.
+            let number = epochs.len().saturating_sub(chance.index(3) / 2);
+            let epoch = number.checked_sub(1).map_or(1, |at| epochs[at]);
             ask.fence = Some(Fence { lease: Arc::from("engine"), epoch });
         }
-        let answer = store.append(ask).await;
+        let answer = store.append(ask).await.map_err(|error| numbered(error, &epochs));
         answers.push(answer.map(|done| (done.first.0, done.last.0, done.duplicate)));
     }
     let (mut logs, mut published) = (Vec::new(), Vec::new());
@@ -86,7 +89,19 @@ async fn drive(factory: &dyn StoreFactory, seed: u64) -> Drive {
         logs.push(log);
     }
     let events = read_all(&*store as &dyn EventStore).await;
-    Drive { answers, epochs, events, logs, published }
+    Drive { answers, takings: epochs.len(), events, logs, published }
+}
+
+/// Epochs are of each store's own clock; what all agree on is which of those given out it was,
+/// from 1.
+fn numbered(error: AppendError, epochs: &[u64]) -> AppendError {
+    let number = |epoch| epochs.iter().zip(1..).find(|(it, _)| **it == epoch).map_or(0, |it| it.1);
+    match error {
+        AppendError::Fenced { lease, held, current } => {
+            AppendError::Fenced { lease, held: number(held), current: number(current) }
+        }
+        other => other,
+    }
 }
 
 /// What a publisher would make of a log: its checkpoint and all its tiles.

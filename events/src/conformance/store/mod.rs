@@ -67,6 +67,7 @@ const LAWS: &[(&str, Law)] = book![
     failures::an_unknown_outcome_is_resolved_by_key,
     failures::what_was_acknowledged_survives_a_kill,
     leases::a_lease_is_held_by_one_at_a_time,
+    leases::an_epoch_is_never_behind_the_clock,
     leases::a_lease_that_ran_out_goes_to_the_next,
     leases::one_of_many_takes_a_lease,
     leases::an_append_under_an_old_epoch_changes_nothing,

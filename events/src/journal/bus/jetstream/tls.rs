@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 
@@ -51,10 +51,33 @@ fn roots(options: &NatsOptions) -> Result<RootCertStore, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |error| format!("{} cannot be read as PEM certificates: {error}", path.display());
+    // The parser's own words repeat the line that it stopped at; the file may be a key by mistake.
+    let failed = |error| match error {
+        pem::Error::Io(error) => format!("{}: {error}", path.display()),
+        _ => format!("{} cannot be read as PEM certificates; are its lines whole?", path.display()),
+    };
     let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(failed)?.collect();
     match read.map_err(failed)? {
         none if none.is_empty() => Err(format!("{} holds no certificate", path.display())),
         some => Ok(some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As from a variable whose line feeds were lost, and named as the certificate by mistake.
+    #[test]
+    fn what_is_said_of_a_damaged_file_shows_nothing_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("client.key");
+        let damaged = "-----BEGIN PRIVATE KEY----- MIGHAgEAMBMG AwEHBG0w -----END PRIVATE KEY-----";
+        std::fs::write(&path, damaged).expect("written");
+        let text = certificates(&path).expect_err("no certificate");
+        assert!(text.contains("client.key"), "{text}");
+        let bytes = format!("{:?}", damaged.as_bytes());
+        let shown = ["MIGH", "AwEH", &bytes[1..40]].iter().any(|it| text.contains(it));
+        assert!(!shown, "{text}");
     }
 }

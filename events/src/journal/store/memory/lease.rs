@@ -25,7 +25,9 @@ impl Leases for MemoryStore {
         if let Some(held) = before.filter(|it| it.holder != holder && it.expires_at > now) {
             return Ok(LeaseAnswer::TakenBy(held.clone()));
         }
-        let epoch = before.map_or(1, |before| before.fence.epoch + 1);
+        let next = before.map_or(1, |before| before.fence.epoch + 1);
+        // As in databases, which may go back to an older state.
+        let epoch = next.max(u64::try_from(now.0).unwrap_or(0));
         let fence = Fence { lease: Arc::from(lease), epoch };
         let held = Lease { fence, holder: holder.to_string(), expires_at: now + lasting };
         leases.insert(lease.to_string(), held.clone());

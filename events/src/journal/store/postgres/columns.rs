@@ -2,7 +2,7 @@
 
 use tokio_postgres::types::ToSql;
 
-use crate::journal::backend::{BackendFault, Write};
+use crate::journal::backend::{BackendFault, Row, Write};
 
 type Answer<T> = Result<T, BackendFault>;
 
@@ -13,8 +13,9 @@ struct Heads {
     after: [i64; 5],
 }
 
+/// Events, and the parameters of `sql/events_insert.sql`.
 #[derive(Default)]
-struct Events<'a> {
+pub(super) struct EventColumns<'a> {
     position: Vec<i64>,
     tenant: Vec<i64>,
     tenant_sequence: Vec<i64>,
@@ -56,7 +57,7 @@ struct Keys<'a> {
 #[derive(Default)]
 pub(super) struct Columns<'a> {
     heads: Heads,
-    events: Events<'a>,
+    events: EventColumns<'a>,
     new_tenants: Tenants<'a>,
     tenants: Tenants<'a>,
     new_streams: Streams<'a>,
@@ -69,7 +70,7 @@ impl<'a> Columns<'a> {
     pub(super) fn of(write: &'a Write<'a>, with_events: bool) -> Answer<Self> {
         let mut this = Self { heads: heads(write)?, ..Self::default() };
         if with_events {
-            this.events = events(write)?;
+            this.events = EventColumns::of(write.rows, &write.leaves)?;
         }
         for tenant in &write.tenants {
             let into = if tenant.created { &mut this.new_tenants } else { &mut this.tenants };
@@ -161,27 +162,45 @@ fn heads(write: &Write<'_>) -> Answer<Heads> {
     })
 }
 
-fn events<'a>(write: &'a Write<'a>) -> Answer<Events<'a>> {
-    let rows = write.rows;
-    let numbers = || Vec::with_capacity(rows.len());
-    let mut events = Events {
-        position: numbers(),
-        tenant: numbers(),
-        tenant_sequence: numbers(),
-        stream: numbers(),
-        version: numbers(),
-        hash: Vec::with_capacity(rows.len()),
-        leaf: &write.leaves,
-    };
-    for row in rows {
-        events.position.push(signed(row.position.0)?);
-        events.tenant.push(row.tenant);
-        events.tenant_sequence.push(signed(row.tenant_sequence)?);
-        events.stream.push(row.stream);
-        events.version.push(signed(row.version)?);
-        events.hash.push(&row.leaf_hash.0);
+impl<'a> EventColumns<'a> {
+    pub(super) fn of(rows: &'a [Row], leaf: &'a [&'a [u8]]) -> Answer<Self> {
+        let numbers = || Vec::with_capacity(rows.len());
+        let mut events = Self {
+            position: numbers(),
+            tenant: numbers(),
+            tenant_sequence: numbers(),
+            stream: numbers(),
+            version: numbers(),
+            hash: Vec::with_capacity(rows.len()),
+            leaf,
+        };
+        for row in rows {
+            events.position.push(signed(row.position.0)?);
+            events.tenant.push(row.tenant);
+            events.tenant_sequence.push(signed(row.tenant_sequence)?);
+            events.stream.push(row.stream);
+            events.version.push(signed(row.version)?);
+            events.hash.push(&row.leaf_hash.0);
+        }
+        Ok(events)
     }
-    Ok(events)
+
+    pub(super) fn len(&self) -> u64 {
+        self.position.len() as u64
+    }
+
+    /// In the order of both statements.
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 7] {
+        [
+            &self.position,
+            &self.tenant,
+            &self.tenant_sequence,
+            &self.stream,
+            &self.version,
+            &self.hash,
+            &self.leaf,
+        ]
+    }
 }
 
 /// A number as Postgres keeps it.

@@ -28,6 +28,14 @@ impl Trouble {
         }
     }
 
+    /// What it means where nothing was sent yet that writes.
+    pub(super) fn before_writing(self) -> BackendFault {
+        match self {
+            Self::Gone(text) => BackendFault::Unreachable(text),
+            refused => refused.into(),
+        }
+    }
+
     /// Whether another connection may do better: this one is gone, or its server has become a
     /// standby.
     pub(super) fn ends_session(&self) -> bool {
@@ -55,7 +63,9 @@ impl From<Trouble> for BackendFault {
 impl From<Trouble> for ReadError {
     fn from(trouble: Trouble) -> Self {
         match BackendFault::from(trouble) {
-            BackendFault::Unavailable(text) => Self::Unavailable(text),
+            BackendFault::Unavailable(text) | BackendFault::Unreachable(text) => {
+                Self::Unavailable(text)
+            }
             BackendFault::Corrupt(detail) => Self::Corrupt { position: Position(0), detail },
         }
     }

@@ -11,7 +11,7 @@ use tokio_postgres::AsyncMessage;
 
 use super::read::Reading;
 use super::retry::Backoff;
-use super::session::alive;
+use super::session::connection;
 use super::url::PostgresUrl;
 use crate::ids::Position;
 use crate::journal::wake::Wakeups;
@@ -55,10 +55,8 @@ async fn listen(
     wakeups: &Wakeups,
     writer: &AtomicI32,
 ) -> Option<()> {
-    let mut config = url.config();
-    alive(&mut config);
-    let (client, mut connection) = config.connect(url.tls().ok()?).await.ok()?;
-    let mut messages = poll_fn(move |context| connection.poll_message(context)).fuse();
+    let (client, mut link) = connection(url).connect(url.tls().ok()?).await.ok()?;
+    let mut messages = poll_fn(move |context| link.poll_message(context)).fuse();
     let mut begun = client.batch_execute("LISTEN dagbook_head").boxed().fuse();
     // The connection is driven by asking it for messages.
     loop {

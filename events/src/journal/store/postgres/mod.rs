@@ -3,7 +3,6 @@
 mod audit;
 mod client;
 mod columns;
-mod copy;
 mod counters;
 mod fault;
 mod grants;

@@ -1,4 +1,6 @@
-//! Names behind short ids. They never change, so they are never stale.
+//! Names behind short ids. They never change while the record only grows. Where it goes back, a
+//! short name that is gone is given to another stream; so they are forgotten with every era: see
+//! [`Reading`](super::read::Reading).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,14 +14,30 @@ use crate::ports::ReadError;
 /// Names that are kept.
 const REMEMBERED: usize = 50_000;
 
-type Known = HashMap<Ref, (TenantId, StreamName)>;
+pub(super) type Known = HashMap<Ref, (TenantId, StreamName)>;
 
 #[derive(Default)]
-pub(super) struct Names(Mutex<Known>);
+pub(super) struct Names(Mutex<Remembered>);
+
+#[derive(Default)]
+struct Remembered {
+    /// When they were learned.
+    era: u64,
+    names: Known,
+}
 
 impl Names {
-    fn lock(&self) -> MutexGuard<'_, Known> {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is remembered of this era; nothing where another one has begun already.
+    fn of_era(&self, era: u64) -> Option<MutexGuard<'_, Remembered>> {
+        let mut remembered = self.lock();
+        if remembered.era < era {
+            *remembered = Remembered { era, names: Known::new() };
+        }
+        Some(remembered).filter(|remembered| remembered.era == era)
     }
 
     /// The names of streams and their tenants, of which each is looked up once. A stream that
@@ -27,14 +45,15 @@ impl Names {
     pub(super) async fn of(
         &self,
         readers: &Readers,
+        era: u64,
         streams: impl Iterator<Item = Ref>,
     ) -> Result<Known, ReadError> {
         let mut found = Known::new();
         let mut missing = Vec::new();
         {
-            let known = self.lock();
+            let remembered = self.of_era(era);
             for stream in streams {
-                match known.get(&stream) {
+                match remembered.as_ref().and_then(|it| it.names.get(&stream)) {
                     Some(names) => drop(found.insert(stream, names.clone())),
                     None => missing.push(stream),
                 }
@@ -50,12 +69,14 @@ impl Names {
             let pair = pair(get(row, 1).map_err(damaged)?, get(row, 2).map_err(damaged)?)?;
             found.insert(get(row, 0).map_err(damaged)?, pair);
         }
-        let mut known = self.lock();
-        if known.len() + missing.len() > REMEMBERED {
-            known.clear();
+        if let Some(mut remembered) = self.of_era(era) {
+            let known = &mut remembered.names;
+            if known.len() + missing.len() > REMEMBERED {
+                known.clear();
+            }
+            let new = missing.into_iter().filter_map(|it| Some((it, found.get(&it)?.clone())));
+            known.extend(new);
         }
-        let new = missing.into_iter().filter_map(|it| Some((it, found.get(&it)?.clone())));
-        known.extend(new);
         Ok(found)
     }
 }
@@ -71,7 +92,9 @@ pub(super) fn corrupt(position: Position, detail: String) -> ReadError {
 
 pub(super) fn damaged(fault: BackendFault) -> ReadError {
     match fault {
-        BackendFault::Unavailable(text) => ReadError::Unavailable(text),
+        BackendFault::Unavailable(text) | BackendFault::Unreachable(text) => {
+            ReadError::Unavailable(text)
+        }
         BackendFault::Corrupt(detail) => corrupt(Position(0), detail),
     }
 }

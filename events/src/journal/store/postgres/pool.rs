@@ -1,5 +1,7 @@
 //! Connections for everything but the writer.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
@@ -9,7 +11,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::fault::Trouble;
-use super::session::alive;
+use super::session::connection;
 use super::url::{PostgresUrl, PostgresUrlError};
 use crate::ports::ReadError;
 
@@ -19,19 +21,24 @@ const WAIT: Duration = Duration::from_secs(10);
 const STATEMENT: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
-pub(super) struct Readers(Pool);
+pub(super) struct Readers {
+    pool: Pool,
+    /// Connections made so far.
+    made: Arc<AtomicU64>,
+}
 
 impl Readers {
     /// Connects only when it is asked for something.
     pub(super) fn new(url: &PostgresUrl, most: usize) -> Result<Self, PostgresUrlError> {
-        let mut config = url.config();
-        alive(&mut config);
+        let config = connection(url);
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(config, url.tls()?, recycling);
         let settings = format!(
             "SET statement_timeout = {}; SET client_min_messages = warning; SET jit = off",
             STATEMENT.as_millis()
         );
+        let made = Arc::new(AtomicU64::new(0));
+        let count = Arc::clone(&made);
         let pool = Pool::builder(manager)
             .max_size(most.max(1))
             .runtime(Runtime::Tokio1)
@@ -40,13 +47,22 @@ impl Readers {
             .recycle_timeout(Some(WAIT))
             .post_create(Hook::async_fn(move |client, _| {
                 let settings = settings.clone();
+                count.fetch_add(1, Ordering::SeqCst);
                 Box::pin(async move {
-                    client.batch_execute(&settings).await.map_err(HookError::Backend)
+                    client.batch_execute(&settings).await.map_err(HookError::Backend)?;
+                    // Leases are taken here: whoever hears of an epoch must find it kept.
+                    let durable = include_str!("sql/session_durable.sql");
+                    client.batch_execute(durable).await.map_err(HookError::Backend)
                 })
             }))
             .build()
             .map_err(|error| PostgresUrlError::Address(error.to_string()))?;
-        Ok(Self(pool))
+        Ok(Self { pool, made })
+    }
+
+    /// How many connections were made so far.
+    pub(super) fn made(&self) -> u64 {
+        self.made.load(Ordering::SeqCst)
     }
 
     /// The answer to one statement that only reads. Asked again, once, where the connection
@@ -59,7 +75,7 @@ impl Readers {
         match self.try_rows(sql, params).await {
             Err(Trouble::Gone(_)) => {
                 // The others are as old.
-                self.0.retain(|client, _| !client.is_closed());
+                self.pool.retain(|client, _| !client.is_closed());
                 self.try_rows(sql, params).await.map_err(ReadError::from)
             }
             answer => answer.map_err(ReadError::from),
@@ -94,7 +110,7 @@ impl Readers {
     }
 
     async fn client(&self) -> Result<Object, Trouble> {
-        self.0.get().await.map_err(|error| match error {
+        self.pool.get().await.map_err(|error| match error {
             PoolError::Backend(error) => Trouble::of(&error),
             PoolError::PostCreateHook(HookError::Backend(error)) => Trouble::of(&error),
             PoolError::Timeout(_) => Trouble::Gone(format!(
@@ -106,6 +122,6 @@ impl Readers {
     }
 
     pub(super) fn close(&self) {
-        self.0.close();
+        self.pool.close();
     }
 }

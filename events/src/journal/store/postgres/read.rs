@@ -1,29 +1,55 @@
 //! The reading side.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::names::{Names, corrupt, damaged};
+use super::names::{Known, Names, corrupt, damaged};
 use super::pool::Readers;
 use super::writer::{get, unsigned};
 use crate::ids::{Position, StreamName, TenantId};
+use crate::journal::backend::Ref;
 use crate::ports::{LogHead, ReadError, Recorded};
 use crate::tlog::{Frontier, empty_root, leaf_hash};
 
 type Answer<T> = Result<T, ReadError>;
 
+/// Tries to read a page within one era.
+const TRIES: usize = 16;
+
 /// Reads events, and remembers names.
+///
+/// What is remembered holds for an era. One ends when a connection is made, because it may lead
+/// to a server that was restored or has taken over meanwhile, and when the head is seen to go
+/// back or over to another timeline.
 pub(super) struct Reading {
     pub(super) readers: Readers,
     names: Names,
+    /// Timeline and position when they were last looked at.
+    seen: Mutex<(u64, Position)>,
+    /// How often they were not where a record that only grows has them.
+    turns: AtomicU64,
 }
 
 impl Reading {
     pub(super) fn new(readers: Readers) -> Self {
-        Self { readers, names: Names::default() }
+        let (seen, turns) = (Mutex::new((0, Position(0))), AtomicU64::new(0));
+        Self { readers, names: Names::default(), seen, turns }
+    }
+
+    fn era(&self) -> u64 {
+        self.readers.made() + self.turns.load(Ordering::SeqCst)
+    }
+
+    fn saw(&self, timeline: u64, position: Position) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if timeline != seen.0 || position < seen.1 {
+            self.turns.fetch_add(1, Ordering::SeqCst);
+        }
+        *seen = (timeline, position);
     }
 
     /// Timeline and position.
@@ -32,8 +58,10 @@ impl Reading {
         let row = rows
             .first()
             .ok_or_else(|| corrupt(Position(0), "the row of counters is missing".to_string()))?;
-        let position = unsigned(row, 1).map_err(damaged)?;
-        Ok((unsigned(row, 0).map_err(damaged)?, Position(position)))
+        let timeline = unsigned(row, 0).map_err(damaged)?;
+        let position = Position(unsigned(row, 1).map_err(damaged)?);
+        self.saw(timeline, position);
+        Ok((timeline, position))
     }
 
     pub(super) async fn after(&self, cursor: Position, limit: usize) -> Answer<Vec<Recorded>> {
@@ -116,14 +144,25 @@ impl Reading {
     /// Reads events and checks each leaf against its hash, so that a damaged byte is never
     /// taken for history.
     async fn events(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Answer<Vec<Recorded>> {
-        let rows = self.readers.rows(sql, params).await?;
-        let mut streams = Vec::with_capacity(rows.len());
-        for row in &rows {
-            streams.push(get::<i64>(row, 1).map_err(damaged)?);
+        for _ in 0..TRIES {
+            let era = self.era();
+            let rows = self.readers.rows(sql, params).await?;
+            let mut streams = Vec::with_capacity(rows.len());
+            for row in &rows {
+                streams.push(get::<i64>(row, 1).map_err(damaged)?);
+            }
+            let names = self.names.of(&self.readers, era, streams.iter().copied()).await?;
+            // Otherwise rows and names may be of different servers.
+            if self.era() == era {
+                return Self::checked(&rows, &streams, &names);
+            }
         }
-        let names = self.names.of(&self.readers, streams.iter().copied()).await?;
+        Err(ReadError::Unavailable("connections to the server keep being replaced".to_string()))
+    }
+
+    fn checked(rows: &[Row], streams: &[Ref], names: &Known) -> Answer<Vec<Recorded>> {
         let mut events = Vec::with_capacity(rows.len());
-        for (row, stream) in rows.iter().zip(&streams) {
+        for (row, stream) in rows.iter().zip(streams) {
             let position = Position(unsigned(row, 0).map_err(damaged)?);
             let (tenant, stream) = names
                 .get(stream)

@@ -33,7 +33,7 @@ pub(super) struct Statements {
     pub(super) keys: Statement,
     pub(super) leases: Statement,
     pub(super) write: Statement,
-    pub(super) copy: Statement,
+    pub(super) events: Statement,
     pub(super) partitions: Statement,
     pub(super) head_raise: Statement,
     pub(super) event_hash: Statement,
@@ -43,10 +43,9 @@ impl Session {
     /// Connects and prepares. The connection is driven by the runtime that this is run on.
     pub(super) async fn open(url: &PostgresUrl, answer: Duration) -> Result<Self, Trouble> {
         let tls = url.tls().map_err(|error| Trouble::Gone(error.to_string()))?;
-        let mut config = url.config();
-        alive(&mut config);
+        let mut config = connection(url);
         if config.get_target_session_attrs() == TargetSessionAttrs::Any {
-            // Of several hosts, the one that takes appends.
+            // Also of the several machines that one name may stand for.
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         let failed = |error: Error| Trouble::of(&error);
@@ -88,7 +87,7 @@ impl Statements {
             include_str!("sql/touched_keys.sql"),
             include_str!("sql/touched_leases.sql"),
             include_str!("sql/batch_write.sql"),
-            include_str!("sql/events_copy.sql"),
+            include_str!("sql/events_insert.sql"),
             include_str!("sql/partitions_ahead.sql"),
             include_str!("sql/head_raise.sql"),
             include_str!("sql/event_hash.sql"),
@@ -104,7 +103,7 @@ impl Statements {
             keys: next(),
             leases: next(),
             write: next(),
-            copy: next(),
+            events: next(),
             partitions: next(),
             head_raise: next(),
             event_hash: next(),
@@ -112,12 +111,16 @@ impl Statements {
     }
 }
 
-/// What a peer that is gone without a word costs at most: a minute.
-pub(super) fn alive(config: &mut Config) {
+/// How every connection of a store is made, whoever uses it. A peer that is gone without a word
+/// costs at most a minute. Of several hosts [`PostgresUrl::config`] takes the one that is
+/// written to: on a standby, readers would be behind what was acknowledged.
+pub(super) fn connection(url: &PostgresUrl) -> Config {
+    let mut config = url.config();
     config.keepalives_idle(Duration::from_secs(20));
     config.keepalives_interval(Duration::from_secs(10));
     config.keepalives_retries(3);
     config.tcp_user_timeout(Duration::from_secs(40));
+    config
 }
 
 /// All that the writer asks finds its rows by an index, however little is known of the tables

@@ -130,7 +130,13 @@ impl EventStore for PostgresStore {
     }
 
     async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
-        self.reading.after(cursor, limit).await
+        let known = self.wakeups.known();
+        let events = self.reading.after(cursor, limit).await?;
+        if events.is_empty() && limit > 0 && cursor < known {
+            let (_, head) = self.reading.head().await?;
+            self.wakeups.believe(known, head);
+        }
+        Ok(events)
     }
 
     async fn read_log(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -90,7 +90,7 @@ fn root_store(roots: Option<&Roots>) -> Result<RootCertStore, String> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let failed = |error: rustls::pki_types::pem::Error| format!("{}: {error}", path.display());
+    let failed = |error| unreadable(path, "certificates", &error);
     let found = CertificateDer::pem_file_iter(path).map_err(failed)?;
     let found = found.collect::<Result<Vec<_>, _>>().map_err(failed)?;
     match found.is_empty() {
@@ -107,7 +107,17 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     if metadata.mode() & forbidden != 0 {
         return Err(format!("others may read the key {shown}; run `chmod 600 {shown}`"));
     }
-    PrivateKeyDer::from_pem_file(path).map_err(|error| format!("{shown}: {error}"))
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unreadable(path, "a private key", &error))
+}
+
+/// What the system has against reading it. The parser's own words are dropped: they repeat the
+/// line that it stopped at, which in a damaged file may be the whole key.
+fn unreadable(path: &Path, what: &str, error: &pem::Error) -> String {
+    let shown = path.display();
+    match error {
+        pem::Error::Io(error) => format!("{shown}: {error}"),
+        _ => format!("{shown} cannot be read as {what} in PEM form; are its lines whole?"),
+    }
 }
 
 /// Takes every certificate whose key the server has: encrypted, and nobody is checked.
@@ -184,4 +194,35 @@ impl ServerCertVerifier for FromTrusted {
     }
 
     signatures_are_checked!();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// As from a variable whose line feeds were lost.
+    #[test]
+    fn what_is_said_of_a_damaged_key_shows_nothing_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("client.key");
+        let key = "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49\nAwEHBG0wawIBAQQg\n\
+                   -----END PRIVATE KEY-----\n";
+        for damaged in [key.replace('\n', " "), key.replace("MIGH", "%%%%"), key[..60].to_string()]
+        {
+            std::fs::write(&path, &damaged).expect("written");
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&path, private).expect("made private");
+            let said = [private_key(&path).map(drop), certificates(&path).map(drop)]
+                .map(|result| result.expect_err("neither a key nor a certificate"));
+            for text in said {
+                assert!(text.contains("client.key"), "{text}");
+                let bytes = format!("{:?}", damaged.as_bytes());
+                let bytes = &bytes[1..40];
+                let shown = ["MIGH", "AgEAMBMG", "AwEH", bytes].iter().any(|it| text.contains(it));
+                assert!(!shown, "{text}");
+            }
+        }
+    }
 }

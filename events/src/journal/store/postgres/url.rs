@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, TargetSessionAttrs};
 
 use super::passfile;
 
@@ -189,6 +189,12 @@ impl PostgresUrl {
         let (certificate, key) = (own.certificate.map(PathBuf::from), own.key.map(PathBuf::from));
         if certificate.is_some() != key.is_some() {
             return Err(address("`sslcert` and `sslkey` belong together: name both or neither"));
+        }
+        // Of several hosts all but one are standbys, which are behind. Whoever wants to look at
+        // one of them names it alone.
+        let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+        if hosts > 1 && config.get_target_session_attrs() == TargetSessionAttrs::Any {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         Ok(Self { config, mode, roots, certificate, key })
     }
@@ -430,6 +436,15 @@ mod tests {
         assert_eq!(url.redacted(), "postgres://ada@/run/postgresql:5432/books?sslmode=disable");
         let url = parse("postgres:///books?host=/run/postgresql&user=ada").expect("an address");
         assert_eq!(url.redacted(), "postgres://ada@/run/postgresql:5432/books?sslmode=disable");
+    }
+
+    #[test]
+    fn of_several_hosts_the_one_that_is_written_to_is_used() {
+        let wanted = |text| parse(text).expect("an address").config().get_target_session_attrs();
+        assert_eq!(wanted("postgres://a,b/x"), TargetSessionAttrs::ReadWrite);
+        let explicit = wanted("postgres://a,b/x?target_session_attrs=any");
+        assert_eq!(explicit, TargetSessionAttrs::ReadWrite, "the record is read where it grows");
+        assert_eq!(wanted("postgres://a/x"), TargetSessionAttrs::Any, "a standby alone");
     }
 
     #[test]

@@ -9,8 +9,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, ToSql};
 
-use super::columns::{Columns, signed};
-use super::copy::copy_events;
+use super::columns::{Columns, EventColumns, signed};
 use super::counters::Counters;
 use super::fault::Trouble;
 use super::retry::Backoff;
@@ -27,8 +26,11 @@ use crate::tlog::Frontier;
 
 type Answer<T> = Result<T, BackendFault>;
 
-/// Events beyond which a batch goes by COPY.
-const COPY_FROM: usize = 4_096;
+/// Events in one statement. A larger batch goes in several, each of which is waited for, and
+/// not by COPY: within COPY no time limit of the server holds, so a client that stops or
+/// vanishes there keeps the lock of the head, and with it every other process, for as long as
+/// its socket seems alive. Between statements `idle_in_transaction_session_timeout` ends it.
+const MOST_EVENTS: usize = 4_096;
 /// After so long without use the connection is looked at before it is used.
 const IDLE: Duration = Duration::from_millis(500);
 /// How long its runtime gets to see what came over it meanwhile.
@@ -220,21 +222,37 @@ impl PostgresBackend {
 
     /// Writes a batch and leaves the transaction open.
     fn write_open(&mut self, write: &Write<'_>) -> Answer<()> {
-        let by_copy = write.rows.len() > COPY_FROM;
-        if by_copy {
-            self.talk(async |session, counters| {
-                counters.trip(1);
-                counters.trip(0);
-                copy_events(&session.client, &session.statements.copy, write).await
-            })??;
+        let in_parts = write.rows.len() > MOST_EVENTS;
+        if in_parts {
+            for (rows, leaves) in
+                write.rows.chunks(MOST_EVENTS).zip(write.leaves.chunks(MOST_EVENTS))
+            {
+                self.add_events(&EventColumns::of(rows, leaves)?)?;
+            }
         }
-        let columns = Columns::of(write, !by_copy)?;
+        let columns = Columns::of(write, !in_parts)?;
         let rows = self.talk(async |session, counters| {
             counters.trip(1);
             let rows = session.client.query(&session.statements.write, &columns.params()).await;
             rows.map_err(|error| Trouble::of(&error))
         })?;
         if rows.len() == 1 { Ok(()) } else { Err(changed_under_lock()) }
+    }
+
+    /// Adds a part of the events of a batch within the open transaction.
+    fn add_events(&mut self, events: &EventColumns<'_>) -> Answer<()> {
+        let added = self.talk(async |session, counters| {
+            counters.trip(1);
+            let added = session.client.execute(&session.statements.events, &events.params()).await;
+            added.map_err(|error| Trouble::of(&error))
+        })?;
+        match added == events.len() {
+            true => Ok(()),
+            false => {
+                let wanted = events.len();
+                Err(BackendFault::Corrupt(format!("{added} of {wanted} events were written")))
+            }
+        }
     }
 
     fn commit(&mut self) -> Result<(), CommitFault> {
@@ -281,19 +299,20 @@ impl Backend for PostgresBackend {
     /// One round trip. A connection that broke while it was idle is replaced once.
     fn begin(&mut self, wanted: &Wanted<'_>) -> Answer<Snapshot> {
         Counters::one(&self.counters.slow);
-        let fresh = self.ready()?;
-        match self.try_begin(wanted) {
+        let fresh = self.ready().map_err(Trouble::before_writing)?;
+        let begun = match self.try_begin(wanted) {
             Err(Trouble::Gone(_)) if !fresh => {
-                self.ready()?;
-                self.try_begin(wanted)?
+                self.ready().map_err(Trouble::before_writing)?;
+                self.try_begin(wanted)
             }
-            answer => answer?,
-        }
+            answer => answer,
+        };
+        begun.map_err(Trouble::before_writing)?
     }
 
     fn write(&mut self, write: &Write<'_>, ending: Ending) -> Result<(), CommitFault> {
         self.need_partitions(write).map_err(BackendFault::from)?;
-        if ending == Ending::Commit && write.rows.len() <= COPY_FROM {
+        if ending == Ending::Commit && write.rows.len() <= MOST_EVENTS {
             self.write_and_commit(write)?;
         } else {
             self.write_open(write)?;
@@ -309,7 +328,7 @@ impl Backend for PostgresBackend {
 
     /// One round trip, and one statement, which is a transaction by itself.
     fn write_guarded(&mut self, write: &Write<'_>) -> Result<bool, CommitFault> {
-        if write.rows.len() > COPY_FROM || !self.is_open() {
+        if write.rows.len() > MOST_EVENTS || !self.is_open() {
             return Ok(false);
         }
         let columns = Columns::of(write, true)?;
@@ -362,7 +381,7 @@ impl Backend for PostgresBackend {
             let Err(trouble) = self.try_reopen() else { return Ok(()) };
             let wait = backoff.next();
             if Instant::now() + wait > deadline {
-                return Err(trouble.into());
+                return Err(trouble.before_writing());
             }
             std::thread::sleep(wait);
         }

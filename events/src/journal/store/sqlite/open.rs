@@ -60,9 +60,9 @@ pub enum OpenError {
 impl From<BackendFault> for OpenError {
     fn from(fault: BackendFault) -> Self {
         match fault {
-            BackendFault::Unavailable(reason) | BackendFault::Corrupt(reason) => {
-                Self::Database(reason)
-            }
+            BackendFault::Unavailable(reason)
+            | BackendFault::Unreachable(reason)
+            | BackendFault::Corrupt(reason) => Self::Database(reason),
         }
     }
 }

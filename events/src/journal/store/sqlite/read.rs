@@ -275,7 +275,9 @@ fn corrupt(position: Position, detail: String) -> ReadError {
 
 pub(super) fn unreadable(error: rusqlite::Error) -> ReadError {
     match fault(error) {
-        BackendFault::Unavailable(message) => ReadError::Unavailable(message),
+        BackendFault::Unavailable(message) | BackendFault::Unreachable(message) => {
+            ReadError::Unavailable(message)
+        }
         BackendFault::Corrupt(detail) => corrupt(Position(0), detail),
     }
 }

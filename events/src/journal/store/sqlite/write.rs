@@ -171,9 +171,11 @@ impl SqliteBackend {
         match self.execute("COMMIT", []) {
             Ok(()) => Ok(()),
             Err(fault) if !self.connection.is_autocommit() => Err(CommitFault::NotCommitted(fault)),
-            Err(BackendFault::Unavailable(reason) | BackendFault::Corrupt(reason)) => {
-                Err(CommitFault::AnswerLost(reason))
-            }
+            Err(
+                BackendFault::Unavailable(reason)
+                | BackendFault::Unreachable(reason)
+                | BackendFault::Corrupt(reason),
+            ) => Err(CommitFault::AnswerLost(reason)),
         }
     }
 }

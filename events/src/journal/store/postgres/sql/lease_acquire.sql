@@ -1,3 +1,5 @@
+-- The epoch is the clock's time where that is more than the next number: a database that has gone
+-- back to an older state does not give out the same epoch to somebody else.
 -- Whoever takes a lease raises the generation of the head: what was decided under the old epoch
 -- and is still on its way can then no longer be written.
 WITH clock AS (
@@ -5,9 +7,9 @@ WITH clock AS (
 ),
 taken AS (
     INSERT INTO lease (name, epoch, holder, expires_at)
-    SELECT $1::text, 1, $2::text, clock.now + $3::bigint FROM clock
+    SELECT $1::text, greatest(1, clock.now), $2::text, clock.now + $3::bigint FROM clock
     ON CONFLICT (name) DO UPDATE
-    SET epoch = lease.epoch + 1, holder = excluded.holder, expires_at = excluded.expires_at
+    SET epoch = greatest(lease.epoch + 1, excluded.epoch), holder = excluded.holder, expires_at = excluded.expires_at
     WHERE lease.expires_at <= excluded.expires_at - $3::bigint OR lease.holder = excluded.holder
     RETURNING epoch, holder, expires_at
 ),
