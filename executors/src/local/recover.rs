@@ -27,14 +27,22 @@ pub(crate) enum Remains {
 
 /// Looks at an attempt's folder, and settles what no shim will settle. Blocks.
 pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
-    let Some(record) = records::read::<Record>(&dir.record())? else {
-        return if dir.path().exists() {
-            Err(io::Error::other(format!("{} has no attempt.json", dir.path().display())))
-        } else {
-            Ok(Remains::Nothing)
-        };
+    let asked = Instant::now();
+    let record = loop {
+        if let Some(record) = records::read::<Record>(&dir.record())? {
+            break Box::new(record);
+        }
+        if !dir.path().exists() {
+            return Ok(Remains::Nothing);
+        }
+        // A folder comes with its record and goes file by file: whoever gave the start up may be
+        // removing it just now.
+        if asked.elapsed() > REMOVAL {
+            let problem = format!("{} has no attempt.json", dir.path().display());
+            return Err(io::Error::other(problem));
+        }
+        std::thread::sleep(Duration::from_millis(1));
     };
-    let record = Box::new(record);
     let began = Instant::now();
     loop {
         if let Some(exit) = read_exit(dir)? {
@@ -69,6 +77,8 @@ fn read_exit(dir: &AttemptDir) -> io::Result<Option<Box<ShimExit>>> {
     }
 }
 
+/// How long the removal of a folder may take.
+const REMOVAL: Duration = Duration::from_secs(2);
 /// How long a shim may take from its start to its name on the lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The same where the process that was to start it is dead: most likely it never did, but its

@@ -2,19 +2,20 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::port::free_port;
 use super::process::{Process, tied};
-use super::wait::wait_for;
 use super::{folder, tools};
 
 /// How long it may take to answer.
 const READY: Duration = Duration::from_secs(60);
 /// Tries with other ports, where somebody else took one that we chose.
 const STARTS: usize = 5;
+/// How long it may take to store a first object before it is started anew.
+const TAKES: Duration = Duration::from_secs(20);
 /// Everything that would listen on a port of its own otherwise known to all.
 const PORTS: &[&str] = &[
     "master.port",
@@ -50,9 +51,14 @@ impl SeaweedFs {
         let mut server = Self { process: None, port: 0, folder };
         for _ in 0..STARTS {
             server.port = free_port();
-            if server.launch() {
+            // It takes ten ports, and may miss one without saying so: then no object is taken.
+            if server.launch() && server.takes_objects("probe", TAKES) {
                 return server;
             }
+            if let Some(process) = server.process.take() {
+                process.kill();
+            }
+            let _ = std::fs::remove_dir_all(server.folder.path().join("data"));
         }
         let log = std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
         panic!("SeaweedFS did not start, {STARTS} times:\n{log}");
@@ -68,13 +74,22 @@ impl SeaweedFs {
     /// # Panics
     /// Where that fails.
     pub fn create_bucket(&self, name: &str) {
-        wait_for("a bucket", READY, || {
-            let made = matches!(status(self.port, "PUT", &format!("/{name}")), Some(200 | 409));
-            // The first object waits for a volume, which takes a moment on a fresh server.
-            let probe = format!("/{name}/.probe");
+        assert!(self.takes_objects(name, READY), "SeaweedFS made no bucket {name}");
+    }
+
+    /// Whether a bucket is made and takes an object within a time. The first object waits for a
+    /// volume, which takes a moment on a fresh server.
+    fn takes_objects(&self, bucket: &str, within: Duration) -> bool {
+        let (began, probe) = (Instant::now(), format!("/{bucket}/.probe"));
+        while began.elapsed() < within {
+            let made = matches!(status(self.port, "PUT", &format!("/{bucket}")), Some(200 | 409));
             let taken = made && status(self.port, "PUT", &probe) == Some(200);
-            (taken && status(self.port, "DELETE", &probe) == Some(204)).then_some(())
-        });
+            if taken && status(self.port, "DELETE", &probe) == Some(204) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
     }
 
     fn launch(&mut self) -> bool {
