@@ -86,7 +86,7 @@ impl Draft {
     }
 
     /// A leaf that has its numbers already and keeps them.
-    pub(crate) fn recorded(leaf: &[u8]) -> Self {
+    pub fn recorded(leaf: &[u8]) -> Self {
         let (bytes, numbers_at) = (leaf.to_vec(), leaf.len());
         Self { bytes, numbers_at, kind: Arc::from(""), traceparent: None, is_recorded: true }
     }
