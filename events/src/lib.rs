@@ -12,6 +12,8 @@ pub mod ids;
 pub mod time;
 pub mod value;
 
+pub mod access;
+pub mod aggregate;
 pub mod dag;
 pub mod effect;
 pub mod invariants;

@@ -114,7 +114,12 @@ fn new_event(envelope: &Envelope) -> NewEvent {
         id: envelope.id,
         kind: Arc::from(envelope.kind.as_str()),
         at: envelope.at,
-        actor: Arc::new(Actor { kind: envelope.actor.kind.clone(), id: envelope.actor.id.clone() }),
+        actor: Arc::new(Actor {
+            kind: envelope.actor.kind.clone(),
+            id: envelope.actor.id.clone(),
+            on_behalf_of: envelope.actor.on_behalf_of.clone(),
+            token: envelope.actor.token.clone(),
+        }),
         causation: envelope.causation,
         correlation: envelope.correlation.as_deref().map(Arc::from),
         traceparent: envelope.traceparent.as_deref().map(Arc::from),

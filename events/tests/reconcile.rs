@@ -81,7 +81,7 @@ async fn record(events: usize, pick: impl Fn(usize) -> &'static str) -> Arc<Memo
             id: EventId(Uuid::from_u128(n as u128 + 1)),
             kind: Arc::from("thing.happened"),
             at: Timestamp(1),
-            actor: Arc::new(Actor { kind: "user".into(), id: "ada".into() }),
+            actor: Arc::new(Actor::new("user", "ada")),
             causation: None,
             correlation: None,
             traceparent: None,

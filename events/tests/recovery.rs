@@ -30,7 +30,7 @@ fn request(n: u64) -> AppendRequest {
         id: EventId(Uuid::from_u128(u128::from(n * 10 + m))),
         kind: Arc::from("thing.happened"),
         at: Timestamp(EPOCH),
-        actor: Arc::new(Actor { kind: "user".into(), id: "ada".into() }),
+        actor: Arc::new(Actor::new("user", "ada")),
         causation: None,
         correlation: Some(Arc::from("a run")),
         traceparent: None,

@@ -136,7 +136,7 @@ impl Log {
             id: self.mint.event_id(),
             kind: Arc::from("thing.happened"),
             at: Timestamp(1),
-            actor: Arc::new(Actor { kind: "user".into(), id: "ada".into() }),
+            actor: Arc::new(Actor::new("user", "ada")),
             causation: None,
             correlation: None,
             traceparent: None,

@@ -72,7 +72,7 @@ impl Rig {
             cache: Arc::new(NoCache),
             ownership: Arc::new(NoOwnership),
             tenant: TenantId::new("local").expect("a slug"),
-            person: Actor { kind: "user".to_string(), id: "test".to_string() },
+            person: Actor::new("user", "test"),
         };
         let recorder = Recorder::new(&deps);
         Self { runtime: start(deps.clone()), recorder, deps }

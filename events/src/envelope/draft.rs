@@ -172,6 +172,12 @@ fn rest_len(tenant: &TenantId, stream: &StreamName, event: &NewEvent) -> usize {
 fn write_head(out: &mut Vec<u8>, event: &NewEvent) -> Result<(), SealError> {
     text(out, br#"{"ac":{"id":"#, &event.actor.id);
     text(out, br#","kind":"#, &event.actor.kind);
+    if let Some(person) = &event.actor.on_behalf_of {
+        text(out, br#","on_behalf_of":"#, person);
+    }
+    if let Some(token) = &event.actor.token {
+        text(out, br#","token":"#, token);
+    }
     out.extend_from_slice(br#"},"at":"#);
     write_integer(out, event.at.0);
     if let Some(blob) = &event.blob {

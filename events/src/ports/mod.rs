@@ -7,6 +7,7 @@ mod copy;
 mod lease;
 mod objects;
 mod restore;
+mod shelf;
 mod signer;
 mod store;
 
@@ -17,6 +18,7 @@ pub use copy::{Board, CopiedEvent, CopyError, CopyScan, Notes, PostedNote, Recor
 pub use lease::{Fence, Lease, LeaseAnswer, Leases};
 pub use objects::{ObjectError, Objects};
 pub use restore::Restore;
+pub use shelf::{SHELF_VALUE_MAX, Shelf, ShelfAnswer, ShelfExpected, ShelfItem};
 pub use signer::{SignError, Signer};
 pub use store::{
     Actor, AppendError, AppendRequest, Appended, BlobRef, EventStore, Expected, LogHead, NewEvent,

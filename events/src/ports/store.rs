@@ -12,13 +12,26 @@ use crate::digest::Sha256Digest;
 use crate::ids::{EventId, Position, StreamName, TenantId};
 use crate::time::Timestamp;
 
-/// Who did it. `kind` is `user`, `system`, `executor` or `schedule`.
+/// Who did it. `kind` is `user`, `token`, `system`, `executor`, `schedule` or `hook`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// The kind of principal.
     pub kind: String,
     /// Who.
     pub id: String,
+    /// For whom, where a program acts in a person's name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub on_behalf_of: Option<String>,
+    /// Id of the token that was shown; never the token.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub token: Option<String>,
+}
+
+impl Actor {
+    /// A principal that showed no token.
+    pub fn new(kind: &str, id: &str) -> Self {
+        Self { kind: kind.to_string(), id: id.to_string(), on_behalf_of: None, token: None }
+    }
 }
 
 /// An event that is not recorded yet. The store gives it its numbers.

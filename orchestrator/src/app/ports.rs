@@ -27,3 +27,17 @@ impl CacheIndex for NoCache {
 
     async fn put(&self, _key: &Sha256Digest, _at: Timestamp, _result: &ReusedResult) {}
 }
+
+/// The numbers behind a wait for a place, as admission saw them when it last decided.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WaitFigures {
+    /// A word for programs: `pool_full`, `tenant_attempts`, `tenant_runs`, `tenant_cpu`,
+    /// `tenant_memory`, `tenant_gpu`, `fair_share`, `priority`, `held_for_larger`.
+    pub code: String,
+    /// A sentence for people, with the numbers in it.
+    pub text: String,
+    /// The numbers, by name.
+    pub figures: std::collections::BTreeMap<String, u64>,
+    /// When it was decided, unix milliseconds.
+    pub decided_at: Timestamp,
+}

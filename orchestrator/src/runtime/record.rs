@@ -62,8 +62,7 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder over the ports.
     pub fn new(deps: &Deps) -> Self {
-        let actor =
-            |kind: &str, id: &str| Arc::new(Actor { kind: kind.to_string(), id: id.to_string() });
+        let actor = |kind: &str, id: &str| Arc::new(Actor::new(kind, id));
         Self {
             store: deps.store.clone(),
             blobs: deps.blobs.clone(),

@@ -242,7 +242,7 @@ pub fn deps(
         cache: Arc::new(CacheFiles::new(layout.cache())),
         ownership: Arc::new(crate::runtime::NoOwnership),
         tenant: config.tenant.clone(),
-        person: Actor { kind: "user".to_string(), id: local::user() },
+        person: Actor::new("user", &local::user()),
     })
 }
 

@@ -44,7 +44,7 @@ pub async fn append(store: &dyn EventStore, count: u64) {
             id: EventId(Uuid::from_u128(u128::from(position))),
             kind: Arc::from("test.happened"),
             at: Timestamp(1_700_000_000_000),
-            actor: Arc::new(Actor { kind: "system".to_string(), id: "test".to_string() }),
+            actor: Arc::new(Actor::new("system", "test")),
             causation: None,
             correlation: Some(Arc::from(run.as_str())),
             traceparent: None,

@@ -102,7 +102,7 @@ pub fn request(name: &str, expected: Expected, events: u128) -> AppendRequest {
         id: EventId(Uuid::from_u128(n)),
         kind: Arc::from("thing.happened"),
         at: Timestamp(1),
-        actor: Arc::new(Actor { kind: "user".into(), id: "ada".into() }),
+        actor: Arc::new(Actor::new("user", "ada")),
         causation: None,
         correlation: None,
         traceparent: None,

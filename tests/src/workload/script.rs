@@ -142,7 +142,7 @@ impl Script {
             id: EventId(Uuid::from_u128(id)),
             kind: Arc::from(if part == 0 { "attempt.started" } else { "attempt.exited" }),
             at: Timestamp(at),
-            actor: Arc::new(Actor { kind: "system".into(), id: format!("caller-{caller}") }),
+            actor: Arc::new(Actor::new("system", &format!("caller-{caller}"))),
             causation: None,
             correlation: None,
             traceparent: None,

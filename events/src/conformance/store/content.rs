@@ -37,7 +37,7 @@ pub(super) async fn leaves_are_canonical_and_agree_with_their_rows(subject: Subj
 pub(super) async fn everything_given_is_in_the_leaf(subject: Subject) -> Verdict {
     let blob = BlobRef { h: Sha256Digest::of(b"blob"), mt: "application/json".into(), n: 70_000 };
     let mut given = event("odd.\"kind\"\n", r#"{"n":-9007199254740991,"ä":"\u0001\\"}"#);
-    given.actor = Arc::new(Actor { kind: "user".into(), id: "Zoë \"z\"".into() });
+    given.actor = Arc::new(Actor::new("user", "Zoë \"z\""));
     given.causation = Some(EventId(Uuid::from_u128(7)));
     given.correlation = Some(Arc::from("run 1"));
     given.traceparent = Some(Arc::from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));

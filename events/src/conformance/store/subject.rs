@@ -156,7 +156,7 @@ pub(super) fn event_with_id(id: u64, kind: &str, data: &str) -> NewEvent {
         id: EventId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 | u128::from(id))),
         kind: Arc::from(kind),
         at: EPOCH,
-        actor: Arc::new(Actor { kind: "system".to_string(), id: "laws".to_string() }),
+        actor: Arc::new(Actor::new("system", "laws")),
         causation: None,
         correlation: None,
         traceparent: None,

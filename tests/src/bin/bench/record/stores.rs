@@ -24,7 +24,7 @@ impl Caller {
         Ok(Self {
             tenant: TenantId::new("bench")?,
             stream: StreamName::new(&format!("run/{run}-{number}"))?,
-            actor: Arc::new(Actor { kind: "system".into(), id: "engine".into() }),
+            actor: Arc::new(Actor::new("system", "engine")),
             kind: Arc::from("attempt.exited"),
             version: 0,
         })
