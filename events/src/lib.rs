@@ -10,16 +10,22 @@
 pub mod digest;
 pub mod ids;
 pub mod time;
+pub mod trace;
 pub mod value;
 
 pub mod access;
+pub mod admission;
 pub mod aggregate;
 pub mod dag;
 pub mod effect;
 pub mod invariants;
+pub mod pipeline;
 pub mod project;
+pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod step;
+pub mod tenant;
 
 pub mod canonical;
 pub mod codec;

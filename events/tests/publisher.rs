@@ -599,9 +599,18 @@ impl EventStore for Overtaken {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        self.record.store.streams(tenant, prefix, limit).await
+        self.record.store.streams(tenant, prefix, before, limit).await
+    }
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        self.record.store.open_streams(prefix, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.record.store.head().await

@@ -28,7 +28,11 @@ fn tenant(n: u64) -> TenantId {
 fn request(n: u64) -> AppendRequest {
     let event = |m: u64| NewEvent {
         id: EventId(Uuid::from_u128(u128::from(n * 10 + m))),
-        kind: Arc::from("thing.happened"),
+        kind: Arc::from(if n.is_multiple_of(700) && n > 0 {
+            "run.finished"
+        } else {
+            "thing.happened"
+        }),
         at: Timestamp(EPOCH),
         actor: Arc::new(Actor::new("user", "ada")),
         causation: None,
@@ -101,6 +105,13 @@ async fn a_store_that_was_set_back_gets_every_byte_back_and_goes_on() {
     assert_eq!(done, looked);
     assert!(all(&older).await == history, "not the same bytes");
     assert!(verify(&older, &heads).await.expect("readable").is_clean());
+    let open = older.open_streams("", None, 100).await.expect("open streams");
+    assert!(!open.contains(&(tenant(700), StreamName::new("run/0").expect("a stream"))));
+    assert_eq!(
+        open.into_iter().collect::<std::collections::BTreeSet<_>>(),
+        whole.open_streams("", None, 100).await.expect("open streams").into_iter().collect(),
+        "what closes a stream came back, too"
+    );
     fill(&older, &clock, 900..905).await;
     fill(&whole, &its_clock, 900..905).await;
     assert!(all(&older).await == all(&whole).await, "not the same bytes");

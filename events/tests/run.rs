@@ -38,7 +38,7 @@ fn a_cancel_that_empties_the_main_part_spares_the_finally_part() {
     let queue = "timer Queue(StepKey(clean)) 86400000";
     check(&mut story, cancel(false), &["run.cancel_requested"], &[queue]);
     assert_eq!(story.state.unit(story.unit("clean")).status, UnitStatus::Due);
-    let plan = Ask::Plan(story.unit("clean"));
+    let plan = Ask::Plan(story.unit("clean"), None);
     let overdue = "timer Overdue 87370000";
     check(&mut story, plan, &["attempt.planned clean"], &[overdue, "start clean"]);
     assert!(!pending(&story.state).iter().any(|effect| matches!(effect, Effect::Stop(_))));

@@ -11,6 +11,7 @@ use dagbook_events::codec::run::{PLANNER, Planner, decode, encode};
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{AttemptId, Epoch, RunId, StepKey, TenantId};
+use dagbook_events::pipeline::PipelineVersion;
 use dagbook_events::run::event::*;
 use dagbook_events::step::{
     ArtifactRef, AttemptExit, Fault, LogSummary, Outcome, PendingReason, Requested, StopCause,
@@ -57,13 +58,21 @@ fn submitted() -> Submitted {
         params: BTreeMap::new(),
         trigger: "manual".to_string(),
         scheduled_at: Some(Timestamp(1_700_000_000_000)),
+        pipeline_version: None,
         git: None,
         parent: Some(ParentLink { run: run(), step: step(), depth: 1 }),
         retry_of: Some(run()),
         reuse: BTreeMap::from([(step(), result())]),
         source_hash: Sha256Digest::of(DAG.as_bytes()),
-        source: Arc::new(Source { bundle, folder: Some("/srv/golden".to_string()) }),
+        source: Arc::new(Source {
+            bundle,
+            folder: Some("/srv/golden".to_string()),
+            archive: None,
+            pipelines: BTreeMap::new(),
+        }),
         planner: PLANNER,
+        traceparent: None,
+        driven_at: None,
         plan: None,
     };
     submitted.plan = Some(Planner::default().plan(&submitted).expect("a plan"));
@@ -160,6 +169,7 @@ fn samples() -> Vec<RunEvent> {
             epoch: Epoch(1),
             executor: text("local"),
             spec_hash: Sha256Digest::of(b"spec"),
+            place: None,
         }),
         RunEvent::AttemptPending(AttemptPending {
             step: step(),
@@ -255,4 +265,63 @@ fn what_cannot_be_understood_is_refused_with_a_reason() {
     let error =
         decode("run.admitted", serde_json::json!({"dv": 9, "group": "g"}), None, &mut planner);
     assert!(error.expect_err("version").to_string().contains("data version 9"));
+}
+
+#[test]
+fn an_attempt_and_a_run_name_their_place_and_the_shapes_without_one_still_read() {
+    for event in samples() {
+        let bound = match event {
+            RunEvent::AttemptPlanned(e) => {
+                RunEvent::AttemptPlanned(AttemptPlanned { place: Some("here".into()), ..e })
+            }
+            RunEvent::Submitted(mut e) => {
+                e.driven_at = Some("here".into());
+                e.traceparent =
+                    Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+                RunEvent::Submitted(e)
+            }
+            _ => continue,
+        };
+        let encoded = encode(&bound).expect("recordable");
+        let data = serde_json::from_slice(&encoded.data).expect("JSON");
+        let read = decode(encoded.kind, data, encoded.blob.as_deref(), &mut Planner::default());
+        assert_eq!(read, Ok(bound), "what has no place reads as before, by its golden file");
+    }
+}
+
+/// A run of a registered pipeline that calls another: members that came later than the first
+/// golden files, which stay as they are.
+#[test]
+fn a_run_that_is_pinned_to_a_version_has_its_golden_file_and_reads_back() {
+    let version = |name: &str, version: u32| PipelineVersion {
+        name: name.to_string(),
+        version,
+        hash: Sha256Digest::of(name.as_bytes()),
+    };
+    let mut pinned = submitted();
+    pinned.pipeline_version = Some(version("golden", 4));
+    let called = PinnedPipeline {
+        version: version("train", 7),
+        bundle: pinned.source.bundle.clone(),
+        archive: None,
+    };
+    let pipelines = BTreeMap::from([("train@7".to_string(), called)]);
+    pinned.source = Arc::new(Source { pipelines, ..(*pinned.source).clone() });
+    let event = RunEvent::Submitted(Box::new(pinned));
+    let encoded = encode(&event).expect("recordable");
+    let mut written = encoded.data.clone();
+    written.push(b'\n');
+    written.extend_from_slice(encoded.blob.as_deref().expect("a blob"));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/run-pinned-1");
+    let path = folder.join("run.submitted.json");
+    if std::env::var_os("DAGBOOK_BLESS").is_some() && !path.exists() {
+        std::fs::create_dir_all(&folder).expect("made");
+        std::fs::write(&path, &written).expect("written");
+    }
+    let golden = std::fs::read(&path).unwrap_or_default();
+    assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
+    let mut lines = golden.splitn(2, |byte| *byte == b'\n');
+    let data = serde_json::from_slice(lines.next().expect("data")).expect("JSON");
+    let read = decode("run.submitted", data, lines.next(), &mut Planner::default());
+    assert_eq!(read.as_ref(), Ok(&event));
 }

@@ -7,6 +7,7 @@
 //! for tests and benchmarks), then [`local`] (processes of this machine). The law book of the
 //! contract is `conformance`.
 
+pub mod archive;
 pub mod capability;
 pub mod clock;
 mod hub;

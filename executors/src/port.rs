@@ -208,6 +208,11 @@ pub trait Executor: Send + Sync {
     /// Every attempt that has something here: the way to find orphans.
     async fn list(&self) -> Result<Vec<AttemptId>, ExecutorError>;
 
+    /// What was asked under this id, where that is kept here: whose an orphan is.
+    async fn asked(&self, _attempt: AttemptId) -> Option<AttemptSpec> {
+        None
+    }
+
     /// Reports from now on, preceded by what is known of each attempt that is not released.
     /// At least once, in order per attempt.
     fn watch(&self) -> Reports;

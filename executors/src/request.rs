@@ -4,8 +4,8 @@
 pub use dagbook_events::step::{
     ArtifactRef, ArtifactRequest, AttemptExit, AttemptLimits, AttemptReport, AttemptSpec, EnvVar,
     InputFile, LogSummary, Outcome, PendingReason, Program, ReportBody, Requested, Resources,
-    SecretRequest, StartErrorKind, StopCause, TimeoutKind, Usage, UsageQuality, UsageSource, Used,
-    Workspace,
+    SecretRequest, SourceArchive, StartErrorKind, StopCause, TimeoutKind, Usage, UsageQuality,
+    UsageSource, Used, Workspace,
 };
 
 use dagbook_events::time::Timestamp;

@@ -3,8 +3,11 @@
 
 pub mod adapters;
 pub mod app;
+pub mod client;
 pub mod config;
 pub mod edge;
 pub mod engine;
 pub mod runtime;
+pub mod server;
+pub mod telemetry;
 pub mod wiring;

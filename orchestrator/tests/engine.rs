@@ -6,11 +6,12 @@ use std::sync::Arc;
 use dagbook::engine::{
     AppendId, Conclusion, Engine, EngineEffect, Input, Outgoing, Refusal, RequestId,
 };
+use dagbook_events::admission::Capacity;
 use dagbook_events::dag::{self, PlanFacts, SourceBundle};
 use dagbook_events::effect::{Effect, Timer};
 use dagbook_events::ids::{RunId, StepKey, TenantId};
 use dagbook_events::run::event::{Source, Submitted};
-use dagbook_events::run::{Ask, RunCommand, RunFact, TimerKind};
+use dagbook_events::run::{Ask, RunCommand, RunEvent, RunFact, TimerKind};
 use dagbook_events::step::{
     AttemptExit, AttemptReport, AttemptSpec, LogSummary, Outcome, ReportBody, Requested, StopCause,
     Usage, UsageQuality, UsageSource, Used,
@@ -32,9 +33,13 @@ fn run(n: u128) -> RunId {
     RunId(uuid::Uuid::from_u128(n))
 }
 
+fn tenant() -> TenantId {
+    TenantId::new("acme").expect("a tenant")
+}
+
 impl Bench {
     fn new(mut engine: Engine, slots: u32) -> Self {
-        engine.step(Input::Pool { name: "local".to_string(), slots });
+        engine.step(Input::Pool { name: "local".to_string(), capacity: Capacity::places(slots) });
         Self { engine, effects: Vec::new(), store: BTreeMap::new() }
     }
 
@@ -45,7 +50,7 @@ impl Bench {
     fn ask(&mut self, n: u128, ask: Ask) {
         let command = RunCommand { at: Timestamp(1_000), ask };
         let request = Some(RequestId(u64::try_from(n).expect("small")));
-        self.step(Input::Command { request, run: run(n), command });
+        self.step(Input::Command { request, by: None, run: run(n), command });
     }
 
     fn submit(&mut self, n: u128, text: &str) {
@@ -57,19 +62,27 @@ impl Bench {
             .unwrap_or_else(|findings| panic!("{findings:#?}"));
         let submitted = Submitted {
             run: run(n),
-            tenant: TenantId::new("acme").expect("a tenant"),
+            tenant: tenant(),
             pipeline: plan.name.clone(),
             number: 1,
             params: BTreeMap::new(),
             trigger: "manual".to_string(),
             scheduled_at: None,
+            pipeline_version: None,
             git: None,
             parent: None,
             retry_of: None,
             reuse: BTreeMap::new(),
             source_hash: plan.source_hash,
-            source: Arc::new(Source { bundle, folder: None }),
+            source: Arc::new(Source {
+                bundle,
+                folder: None,
+                archive: None,
+                pipelines: BTreeMap::new(),
+            }),
             planner: 1,
+            traceparent: None,
+            driven_at: None,
             plan: Some(Arc::new(plan)),
         };
         self.ask(n, Ask::Submit(Box::new(submitted)));
@@ -79,7 +92,10 @@ impl Bench {
     fn append(&self, n: u128) -> Option<(AppendId, Vec<Vec<RunFact>>)> {
         self.effects.iter().find_map(|effect| match effect {
             EngineEffect::Append { append, parts, .. } => match &parts[0].outgoing {
-                Outgoing::Run(of, groups) if *of == run(n) => Some((*append, groups.clone())),
+                Outgoing::Run(of, groups) if *of == run(n) => {
+                    let facts = groups.iter().map(|group| group.facts.clone()).collect();
+                    Some((*append, facts))
+                }
                 _ => None,
             },
             _ => None,
@@ -187,8 +203,8 @@ fn the_same_run_takes_its_place_over_in_the_same_append() {
     let spec = bench.started().pop().expect("an attempt");
     bench.ask(1, ended(&spec, Outcome::Succeeded));
     assert_eq!(bench.kinds(1), ["attempt.exited", "attempt.planned"]);
-    let (_, pool) = bench.engine.pools().next().expect("a pool");
-    assert_eq!((pool.slots, pool.taken, pool.ending), (1, 1, 0));
+    let pool = bench.engine.admission().pool_figures().next().expect("a pool");
+    assert_eq!((pool.live.attempts, pool.taken.attempts), (1, 1));
 }
 
 #[test]
@@ -206,7 +222,7 @@ fn nothing_is_admitted_before_every_run_was_adopted() {
     }
     bench.step(Input::Recovered);
     assert!(bench.append(2).is_none(), "the places are those of the run that came last");
-    assert_eq!(bench.engine.taken_by_fold()["local"], 2);
+    assert_eq!(bench.engine.held_by_fold()["local"], 2);
 }
 
 #[test]
@@ -281,7 +297,13 @@ fn a_queued_run_that_is_cancelled_lets_those_behind_it_in() {
     bench.ask(1, Ask::Cancel { cause: StopCause::User, reason, force: false });
     let group = || "g".to_string();
     let at = Timestamp(1_000);
-    bench.step(Input::Group { group: group(), holders: Vec::new(), version: 0, at });
+    bench.step(Input::Group {
+        tenant: tenant(),
+        group: group(),
+        holders: Vec::new(),
+        version: 0,
+        at,
+    });
     assert!(bench.append(2).is_none(), "it is not its turn");
     bench.durable(1);
     assert_eq!(bench.kinds(2), ["run.admitted", "attempt.planned"]);
@@ -297,7 +319,13 @@ fn a_run_admitted_and_over_in_one_append_neither_takes_nor_gives_a_place() {
     bench.ask(1, Ask::Pause { comment: String::new() });
     let reason = String::new();
     bench.ask(1, Ask::Cancel { cause: StopCause::User, reason, force: false });
-    bench.step(Input::Group { group: "g".to_string(), holders: Vec::new(), version: 0, at });
+    bench.step(Input::Group {
+        tenant: tenant(),
+        group: "g".to_string(),
+        holders: Vec::new(),
+        version: 0,
+        at,
+    });
     bench.durable(1);
     assert_eq!(bench.kinds(1), ["run.admitted", "run.cancel_requested", "run.finished"]);
     let parts = bench.effects.iter().find_map(|effect| match effect {
@@ -308,7 +336,13 @@ fn a_run_admitted_and_over_in_one_append_neither_takes_nor_gives_a_place() {
     bench.durable(1);
     bench.submit(2, GROUPED);
     bench.durable(2);
-    bench.step(Input::Group { group: "g".to_string(), holders: Vec::new(), version: 0, at });
+    bench.step(Input::Group {
+        tenant: tenant(),
+        group: "g".to_string(),
+        holders: Vec::new(),
+        version: 0,
+        at,
+    });
     assert_eq!(bench.kinds(2), ["run.admitted", "attempt.planned"], "the group is not stuck");
 }
 
@@ -329,9 +363,15 @@ fn what_another_process_appends_while_ours_goes_through_is_not_missed() {
     }
     let command = RunCommand { at: Timestamp(1_000), ask: cancel };
     let facts = dagbook_events::run::decide(&state, &command).expect("accepted");
-    bench.step(Input::Foreign { run: run(1), from, facts: facts.clone(), at: Timestamp(1_000) });
+    bench.step(Input::Foreign {
+        tenant: tenant(),
+        run: run(1),
+        from,
+        facts: facts.clone(),
+        at: Timestamp(1_000),
+    });
     bench.durable(1);
-    let load = |e: &EngineEffect| matches!(e, EngineEffect::Load(of) if *of == run(1));
+    let load = |e: &EngineEffect| matches!(e, EngineEffect::Load { run: of, .. } if *of == run(1));
     assert!(bench.effects.iter().any(load), "the run is read again");
     bench.store.get_mut(&run(1)).expect("the run").extend(facts);
     let facts = bench.store[&run(1)].clone();
@@ -339,4 +379,24 @@ fn what_another_process_appends_while_ours_goes_through_is_not_missed() {
     assert!(bench.engine.run(run(1)).expect("live").cancel.is_some(), "the cancel is known");
     let stop = |e: &EngineEffect| matches!(e, EngineEffect::World(Effect::Stop(_)));
     assert!(bench.effects.iter().any(stop), "and what runs is stopped");
+}
+
+#[test]
+fn an_attempt_of_an_executor_that_is_bound_to_a_place_is_planned_for_it() {
+    let mut bench = Bench::new(Engine::new(), 1);
+    bench.step(Input::Place { executor: "local".to_string(), place: "here".into() });
+    bench.submit(1, "dagbook: v1\nname: p\nsteps: { a: { run: exit 0 } }\n");
+    let (_, groups) = bench.append(1).expect("an append");
+    let places: Vec<_> = groups
+        .iter()
+        .flatten()
+        .filter_map(|fact| match &fact.event {
+            RunEvent::AttemptPlanned(planned) => Some(planned.place.clone()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(places, [Some("here".into())]);
+    bench.durable(1);
+    let state = bench.engine.run(run(1)).expect("it is here");
+    assert_eq!(state.places.values().map(|place| &**place).collect::<Vec<_>>(), ["here"]);
 }

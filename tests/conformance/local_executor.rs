@@ -1,6 +1,9 @@
 //! What the local executor does beyond the port's law book: outputs, artifacts, inputs, secrets,
 //! heartbeats, and the real death of the process that holds it.
 
+#[path = "local_source.rs"]
+mod source;
+
 use std::fs;
 use std::io::BufRead as _;
 use std::path::{Path, PathBuf};

@@ -65,11 +65,16 @@ impl Rig {
         let deps = Deps {
             store,
             blobs,
+            shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
             executors: Registry::new().with("local", executor),
             slots: BTreeMap::from([("local".to_string(), slots)]),
+            limits: Default::default(),
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng),
             cache: Arc::new(NoCache),
+            places: BTreeMap::new(),
+            patience: dagbook::runtime::PATIENCE,
+            leading: None,
             ownership: Arc::new(NoOwnership),
             tenant: TenantId::new("local").expect("a slug"),
             person: Actor::new("user", "test"),
@@ -99,7 +104,7 @@ impl Rig {
         let bundle = SourceBundle { entry: "dag.yaml".to_string(), files };
         let folder = folder.map(|path| path.display().to_string());
         let loaded = Loaded {
-            source: Source { bundle, folder },
+            source: Source { bundle, folder, archive: None, pipelines: BTreeMap::new() },
             hash: Sha256Digest::of(dag.as_bytes()),
             path: "dag.yaml".into(),
         };
@@ -115,7 +120,7 @@ impl Rig {
     pub async fn run(&self, submitted: Submitted) -> Result<RunId> {
         let run = submitted.run;
         let mut watch = self.runtime.watch();
-        self.runtime.submit(submitted).await?;
+        self.runtime.submit(submitted, &self.deps.person).await?;
         while let Some(seen) = watch.recv().await {
             if Watch::ends(&seen, run) {
                 return Ok(run);
@@ -127,6 +132,6 @@ impl Rig {
     /// Submits the text, waits for the end and folds what was recorded.
     pub async fn run_dag(&self, dag: &str) -> Result<RunState> {
         let run = self.run(self.prepare(dag, BTreeMap::new())?).await?;
-        Ok(fold(&self.recorder.facts(run).await?))
+        Ok(fold(&self.recorder.facts(&self.deps.tenant, run).await?))
     }
 }

@@ -1,8 +1,10 @@
 //! What proves the rest: harnesses, the simulation, the fuzzer and the benchmarks of dagbook.
 
+pub mod drill;
 pub mod executor_host;
 pub mod fuzz_dag;
 pub mod harness;
+pub mod project;
 pub mod servers;
 pub mod sim;
 pub mod stores;

@@ -71,7 +71,8 @@ impl std::str::FromStr for Role {
 }
 
 /// What may be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// Make, change, suspend tenants; read the state of the whole site.
     ManageSite,
@@ -101,6 +102,57 @@ pub enum Permission {
     ReadLogs,
     /// Read usage, invoices, checkpoints, tiles and bundles.
     ReadAudit,
+}
+
+impl Permission {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::ManageSite,
+        Self::ManageTenant,
+        Self::ManageTokens,
+        Self::ReadTokens,
+        Self::ManagePipelines,
+        Self::ReadPipelines,
+        Self::ManageSchedules,
+        Self::ReadSchedules,
+        Self::ManageSecrets,
+        Self::SubmitRuns,
+        Self::ActOnRuns,
+        Self::ReadRuns,
+        Self::ReadLogs,
+        Self::ReadAudit,
+    ];
+
+    /// The word for it, as in scopes of tokens.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ManageSite => "manage_site",
+            Self::ManageTenant => "manage_tenant",
+            Self::ManageTokens => "manage_tokens",
+            Self::ReadTokens => "read_tokens",
+            Self::ManagePipelines => "manage_pipelines",
+            Self::ReadPipelines => "read_pipelines",
+            Self::ManageSchedules => "manage_schedules",
+            Self::ReadSchedules => "read_schedules",
+            Self::ManageSecrets => "manage_secrets",
+            Self::SubmitRuns => "submit_runs",
+            Self::ActOnRuns => "act_on_runs",
+            Self::ReadRuns => "read_runs",
+            Self::ReadLogs => "read_logs",
+            Self::ReadAudit => "read_audit",
+        }
+    }
+}
+
+impl std::str::FromStr for Permission {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|permission| permission.as_str() == text).ok_or_else(|| {
+            let known: Vec<&str> = Self::ALL.iter().map(|known| known.as_str()).collect();
+            format!("`{text}` is no permission; permissions are: {}", known.join(", "))
+        })
+    }
 }
 
 #[cfg(test)]

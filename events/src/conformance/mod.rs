@@ -7,6 +7,7 @@ pub mod blobs;
 pub mod bus;
 pub mod copy;
 pub mod objects;
+pub mod shelf;
 pub mod store;
 
 use std::fmt;

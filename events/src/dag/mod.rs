@@ -16,6 +16,7 @@ pub mod trigger;
 
 mod build;
 mod bundle;
+mod difference;
 mod expr;
 mod finding;
 mod params;
@@ -28,6 +29,7 @@ mod validate;
 
 pub use build::{PlanFacts, plan, plan_spec};
 pub use bundle::{Checked, check, decode, parse, sub_dag_paths};
+pub use difference::{ChangedStep, PlanDifference, plan_difference};
 pub use expr::{
     CompileError, Condition, ExprError, GitFacts, RunFacts, Scope, StepLookup, StepView, Template,
 };

@@ -86,9 +86,14 @@ impl Draft {
     }
 
     /// A leaf that has its numbers already and keeps them.
-    pub fn recorded(leaf: &[u8]) -> Self {
+    pub fn recorded(leaf: &[u8], kind: &str) -> Self {
         let (bytes, numbers_at) = (leaf.to_vec(), leaf.len());
-        Self { bytes, numbers_at, kind: Arc::from(""), traceparent: None, is_recorded: true }
+        Self { bytes, numbers_at, kind: Arc::from(kind), traceparent: None, is_recorded: true }
+    }
+
+    /// The event's type.
+    pub fn kind(&self) -> &str {
+        &self.kind
     }
 
     /// Bytes without the numbers.

@@ -19,6 +19,15 @@ use crate::time::Timestamp;
 /// The leaf format that is written.
 pub const LEAF_FORMAT: u64 = 1;
 
+/// Types of events behind which nothing more happens in their stream.
+const CLOSING: &[&str] = &["run.finished"];
+
+/// Whether an event of this type closes its stream. Reports that come too late may still follow
+/// it; nothing is to be done for the stream any more.
+pub fn closes_stream(kind: &str) -> bool {
+    CLOSING.contains(&kind)
+}
+
 /// The largest leaf, in bytes: 60 KiB, so that tiles can prefix it with 16 bits of length.
 pub const MAX_LEAF_BYTES: usize = 60 * 1024;
 

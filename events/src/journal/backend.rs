@@ -172,6 +172,8 @@ pub(super) struct StreamWrite<'a> {
     pub(super) tenant: Ref,
     pub(super) name: &'a StreamName,
     pub(super) created: bool,
+    /// An event of this batch closes it. What was closed stays so.
+    pub(super) closes: bool,
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only Postgres keeps it"))]
     pub(super) size: u64,
     /// Where its first event of this batch stands.

@@ -14,7 +14,7 @@ use super::backend::{
 use super::memory::{KnownStream, Memory};
 use super::request::{Prepared, PreparedKey, PreparedStream};
 use crate::digest::Sha256Digest;
-use crate::envelope::Numbers;
+use crate::envelope::{Numbers, closes_stream};
 use crate::ids::{Position, StreamName, TenantId};
 use crate::ports::{AppendError, Appended, Clock, Expected, Fence};
 use crate::tlog::{Frontier, leaf_hash};
@@ -61,6 +61,8 @@ struct Stream {
     reference: Option<Ref>,
     size: u64,
     created: bool,
+    /// An event of this batch closes it.
+    closes: bool,
     /// First and last position in this batch.
     added: Option<(Position, Position)>,
 }
@@ -168,8 +170,10 @@ impl Book {
         self.covered &= known || matches!(stream.expected, Expected::New | Expected::Exact(0));
         let KnownStream { reference, size } =
             remembered.unwrap_or(KnownStream { reference: None, size: 0 });
-        let (name, created, added) = (name.clone(), false, None);
-        self.streams.push(Stream { tenant, name, known, reference, size, created, added });
+        let (name, created, closes, added) = (name.clone(), false, false, None);
+        let stream_of_batch =
+            Stream { tenant, name, known, reference, size, created, closes, added };
+        self.streams.push(stream_of_batch);
         index.streams.insert((tenant, &stream.name), self.streams.len() - 1);
         self.streams.len() - 1
     }
@@ -336,6 +340,7 @@ impl Book {
             let leaf_hash = leaf_hash(draft.number(&tenant.name, &stream.name, numbers));
             tenant.log.push(leaf_hash);
             stream.size += 1;
+            stream.closes |= closes_stream(draft.kind());
             decision.rows.push(Row {
                 position: numbers.position,
                 tenant: tenant_reference,
@@ -383,6 +388,7 @@ impl Book {
             tenant: self.tenants[stream.tenant].reference?,
             name: &stream.name,
             created: stream.created,
+            closes: stream.closes,
             size: stream.size,
             first,
             last,

@@ -7,7 +7,7 @@
 //! stores. Then the second copy: the [`relay`] keeps it, [`reconcile`] compares with it,
 //! [`recovery`] gets back from it what a store has lost. Then what is proven: `checkpoints`
 //! signs heads and publishes them with their `tiles` as [`objects`], and the `witness` checks
-//! them against the [`copy`].
+//! them against the [`copy`]. What is old may leave the store for the tiles: `archive`.
 
 mod backend;
 mod book;
@@ -19,8 +19,11 @@ mod lease;
 mod memory;
 mod request;
 mod restore;
+mod shelf;
 mod wake;
 
+#[cfg(feature = "keys")]
+pub mod archive;
 pub mod blobs;
 pub mod bus;
 #[cfg(feature = "keys")]

@@ -39,8 +39,8 @@ impl Recorded {
             }
             canonical::verify(leaf).map_err(|error| unfit(error.to_string()))?;
             let envelope = Envelope::parse(leaf).map_err(|error| unfit(error.to_string()))?;
-            let Envelope { tenant, stream, version, .. } = &envelope;
-            let (draft, expected) = (Draft::recorded(leaf), Expected::Exact(*version));
+            let Envelope { tenant, stream, version, kind, .. } = &envelope;
+            let (draft, expected) = (Draft::recorded(leaf, kind), Expected::Exact(*version));
             requests.push(Prepared::of_draft(tenant.clone(), stream.clone(), expected, draft));
             envelopes.push(envelope);
         }

@@ -51,8 +51,9 @@ pub trait Leases: Send + Sync {
         holder: &str,
         lasting: Millis,
     ) -> Result<LeaseAnswer, ReadError>;
-    /// Holds on to it. `None`: it was lost to a later epoch.
-    async fn renew(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError>;
+    /// Holds on to it. `None`: it was lost, to a later epoch or, in a store that was put back to
+    /// an older state, to another holder under the same one.
+    async fn renew(&self, held: &Lease, lasting: Millis) -> Result<Option<Lease>, ReadError>;
     /// Gives it up early; does nothing where it was lost.
     async fn release(&self, fence: &Fence) -> Result<(), ReadError>;
     /// How it stands; `None`: nobody ever held it.

@@ -1,5 +1,6 @@
 //! What the core asks of the world: narrow, object-safe, plain data.
 
+mod archive;
 mod blobs;
 mod bus;
 mod clock;
@@ -11,6 +12,7 @@ mod shelf;
 mod signer;
 mod store;
 
+pub use archive::{Archive, ArchivedLog, ArchivedRange, ArchivedStream, NewRange, Segment, Upkeep};
 pub use blobs::{BlobError, Blobs};
 pub use bus::{BusError, EventBus, Wake};
 pub use clock::{Clock, Rng};

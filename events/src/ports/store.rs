@@ -232,13 +232,28 @@ pub trait EventStore: Send + Sync {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ReadError>;
-    /// Names of a tenant's streams that start with the prefix, newest first.
+    /// Names of a tenant's streams that start with the prefix, newest first: from the newest on,
+    /// or those that are older than `before`. Behind a stream that the tenant does not have there
+    /// is nothing.
     async fn streams(
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError>;
+    /// Streams of all tenants that start with the prefix and that no event has closed
+    /// ([`closes_stream`](crate::envelope::closes_stream)): by their kind (what stands before the
+    /// first slash), and within it oldest first, behind `after`, which may be closed meanwhile.
+    /// Behind a stream that is not there, there is nothing. Found by an index, however many are
+    /// closed. While a program that does not keep this yet also writes, a stream that it closed
+    /// may be listed.
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError>;
     /// The highest position.
     async fn head(&self) -> Result<Position, ReadError>;
     /// Size and root of a tenant's log, from the frontier kept with the appends.

@@ -4,6 +4,7 @@
 mod attempts;
 mod critical;
 mod rows;
+mod spans;
 mod summary;
 mod timeline;
 mod why;
@@ -11,6 +12,7 @@ mod why;
 pub use attempts::{AttemptEnd, AttemptView, RunView};
 pub use critical::{CriticalStep, critical_path};
 pub use rows::{Children, StepRow, step_rows};
+pub use spans::{Attribute, Span, SpanEvent, SpanKind, SpanStatus, Spans};
 pub use summary::{RunSummary, run_status, run_summary};
 pub use timeline::{TimelineEntry, timeline};
-pub use why::{Explanation, Reason, Surroundings, why_run, why_step};
+pub use why::{Explanation, PlaceWait, Reason, Surroundings, why_run, why_step};

@@ -1,6 +1,7 @@
 //! What may be asked of a run. Commands arrive stamped: time and ids are data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::event::{RunStatus, Submitted, TimerKind};
 use crate::ids::{RunId, StepKey};
@@ -63,8 +64,9 @@ pub enum Ask {
     },
     /// A timer ran out.
     Timer(TimerKind),
-    /// Admission chose a unit: plan its next attempt.
-    Plan(UnitRef),
+    /// Admission chose a unit: plan its next attempt, for this place where its executor is bound
+    /// to one.
+    Plan(UnitRef, Option<Arc<str>>),
     /// An executor reports.
     Observe(Box<AttemptReport>),
     /// The cache answered.

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::dag::{GitFacts, Plan, SourceBundle};
 use crate::digest::Sha256Digest;
 use crate::ids::{AttemptId, Epoch, RunId, StepKey, TenantId};
-use crate::step::{ArtifactRef, AttemptExit, PendingReason, StopCause};
+use crate::pipeline::PipelineVersion;
+use crate::step::{ArtifactRef, AttemptExit, PendingReason, SourceArchive, StopCause};
 use crate::time::Timestamp;
+use crate::trace::TraceContext;
 use crate::value::Value;
 
 /// One recorded fact of a run.
@@ -139,6 +141,9 @@ pub struct Submitted {
     /// For which instant, when a schedule asked.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scheduled_at: Option<Timestamp>,
+    /// The version of a registered pipeline that it is pinned to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pipeline_version: Option<PipelineVersion>,
     /// The commit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub git: Option<GitFacts>,
@@ -157,9 +162,28 @@ pub struct Submitted {
     pub source: Arc<Source>,
     /// Version of the planner that gives this source its meaning.
     pub planner: u32,
+    /// W3C trace context of whoever asked, which the run's own trace continues.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub traceparent: Option<String>,
+    /// The place of the process that drives it by itself (`dagbook run`). None: whoever leads
+    /// the engine of the site.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub driven_at: Option<Arc<str>>,
     /// The plan, made again from the source when it is read.
     #[serde(skip)]
     pub plan: Option<Arc<Plan>>,
+}
+
+impl Submitted {
+    /// The span of whoever asked for it, where they gave one: the run is then part of their trace.
+    pub fn asked_within(&self) -> Option<TraceContext> {
+        self.traceparent.as_deref()?.parse().ok()
+    }
+
+    /// The run's own span.
+    pub fn span(&self) -> TraceContext {
+        TraceContext::of_run_within(self.run, self.asked_within())
+    }
 }
 
 /// Where a run's steps come from.
@@ -170,6 +194,25 @@ pub struct Source {
     /// The folder of the bundle's root on this machine, for `dagbook run`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub folder: Option<String>,
+    /// The whole folder as it was sent to a server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<SourceArchive>,
+    /// The registered pipelines that its steps call, by the reference in the file, as they were
+    /// when this was accepted: replay looks nothing up.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub pipelines: BTreeMap<String, PinnedPipeline>,
+}
+
+/// A registered pipeline that a step calls, pinned to one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedPipeline {
+    /// Which version.
+    pub version: PipelineVersion,
+    /// Its files.
+    pub bundle: SourceBundle,
+    /// The whole folder as it was sent to a server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<SourceArchive>,
 }
 
 /// The run and step that asked for a sub-DAG.
@@ -428,6 +471,10 @@ pub struct AttemptPlanned {
     pub executor: String,
     /// Hash of the attempt's spec.
     pub spec_hash: Sha256Digest,
+    /// The only place where it may be started, for an executor that is bound to one: what is
+    /// started on a machine can be found again there and nowhere else. None: everywhere.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub place: Option<Arc<str>>,
 }
 
 /// `attempt.pending`.

@@ -169,7 +169,7 @@ fn release(state: &RunState, step: &StepKey, attempt: AttemptId) -> Option<Effec
 }
 
 fn executor(state: &RunState, step: StepIndex) -> String {
-    state.pools[usize::from(state.step(step).pool)].clone()
+    state.pools[usize::from(state.step(step).pool)].executor.to_string()
 }
 
 /// Keeps a success for later runs, if its step says so.

@@ -11,6 +11,7 @@ use crate::step::{
     ArtifactRef, AttemptLimits, AttemptSpec, EnvVar, InputFile, Placement, Program, Workspace,
 };
 use crate::time::Timestamp;
+use crate::trace::SpanId;
 use crate::value::Value;
 
 /// The id of an attempt: a UUIDv7 whose random part is derived from run, step and number, so
@@ -64,7 +65,7 @@ pub(super) fn spec(
             ..AttemptLimits::default()
         },
         placement: parts.placement,
-        traceparent: traceparent(facts.run, attempt),
+        traceparent: facts.span().with_span(SpanId::of_attempt(attempt)).to_string(),
     })
 }
 
@@ -124,22 +125,18 @@ fn inputs(task: &TaskTemplate, scope: &Scope<'_>) -> Result<Vec<InputFile>, Stri
 }
 
 fn workspace(state: &RunState, task: &TaskTemplate) -> Workspace {
-    match &state.facts().source.folder {
-        Some(folder) if !task.empty_workspace => {
-            let entry = &state.facts().source.bundle.entry;
-            let path = match entry.rsplit_once('/') {
-                Some((parent, _)) => format!("{folder}/{parent}"),
-                None => folder.clone(),
-            };
-            Workspace::Folder { path }
+    let source = &state.facts().source;
+    // A DAG file's own folder, below the root of the bundle.
+    let below = source.bundle.entry.rsplit_once('/').map(|(parent, _)| parent);
+    match (&source.folder, source.archive) {
+        _ if task.empty_workspace => Workspace::Empty,
+        (_, Some(archive)) => {
+            Workspace::Source { archive, path: below.unwrap_or_default().to_string() }
         }
-        _ => Workspace::Empty,
+        (Some(folder), None) => {
+            let path = below.map(|parent| format!("{folder}/{parent}"));
+            Workspace::Folder { path: path.unwrap_or_else(|| folder.clone()) }
+        }
+        (None, None) => Workspace::Empty,
     }
-}
-
-/// Derived from the ids, so that a replay gives the same trace.
-fn traceparent(run: RunId, attempt: AttemptId) -> String {
-    let trace = Sha256Digest::of(run.0.as_bytes()).to_hex();
-    let span = Sha256Digest::of(attempt.0.as_bytes()).to_hex();
-    format!("00-{}-{}-01", &trace[..32], &span[..16])
 }

@@ -1,6 +1,8 @@
 //! Deciding again: each recorded command is read back from its cause, decided on the state of
 //! that time, and the events compared with the recorded ones.
 
+use std::sync::Arc;
+
 use super::command::{Ask, RunCommand};
 use super::decide::handle;
 use super::event::{RunEvent, RunFact, RunStatus, TimerKind};
@@ -100,16 +102,20 @@ fn ask_of(state: &RunState, event: &RunEvent) -> Result<Ask, String> {
             outputs: e.outputs.clone(),
             reason: e.reason.clone(),
         },
-        RunEvent::AttemptPlanned(e) => plan(state, &e.step)?,
+        RunEvent::AttemptPlanned(e) => plan(state, &e.step, e.place.clone())?,
         // A step whose expressions have no value fails where an attempt would be planned.
-        RunEvent::StepFailed(e) => plan(state, &e.step)?,
+        RunEvent::StepFailed(e) => plan(state, &e.step, None)?,
         other => Ask::Observe(Box::new(report_of(state, other)?)),
     })
 }
 
-fn plan(state: &RunState, step: &crate::ids::StepKey) -> Result<Ask, String> {
+fn plan(
+    state: &RunState,
+    step: &crate::ids::StepKey,
+    place: Option<Arc<str>>,
+) -> Result<Ask, String> {
     let unit = state.find(step).ok_or_else(|| format!("there is no step `{step}`"))?;
-    Ok(Ask::Plan(unit))
+    Ok(Ask::Plan(unit, place))
 }
 
 fn report_of(state: &RunState, event: &RunEvent) -> Result<AttemptReport, String> {

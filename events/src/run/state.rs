@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::event::{CancelRequested, ReusedResult, RunStatus, Submitted};
+use crate::admission::Demand;
 use crate::dag::{FanOut, Plan, PlannedStep, Section, StepIndex};
 use crate::ids::{AttemptId, Epoch, RunId, StepKey, StepName};
 use crate::step::{ArtifactRef, AttemptState, StopCause};
@@ -31,18 +32,23 @@ pub struct RunState {
     pub main_result: Option<RunStatus>,
     /// Steps, as in the plan.
     pub steps: Vec<StepState>,
-    /// Names of the executors that the plan asks for.
-    pub pools: Arc<[String]>,
-    /// For each pool the steps that have a unit which may start now.
+    /// What the plan's steps ask for: executors, and how much of them.
+    pub pools: Arc<[Demand]>,
+    /// For each of these the steps that have a unit which may start now.
     pub due: Vec<BTreeSet<StepIndex>>,
-    /// For each pool the attempts that are planned and not yet at their end.
+    /// For each of these the attempts that are planned and not yet at their end.
     pub active: Vec<u32>,
     /// Units by live attempt.
     pub live: BTreeMap<AttemptId, UnitRef>,
+    /// Where live attempts may be started, of those that are bound to one place.
+    pub places: BTreeMap<AttemptId, Arc<str>>,
     /// Steps of the main part that are not done.
     pub open_main: u32,
     /// Steps of `finally` that are not done.
     pub open_finally: u32,
+    /// An attempt of the main part was planned, or it has its place in its concurrency group:
+    /// from here on it counts as running.
+    pub has_begun: bool,
     /// Attempts given up as lost whose own last word has not come.
     pub lost: BTreeSet<AttemptId>,
     /// Names of signals that arrived.
@@ -75,7 +81,7 @@ pub enum Phase {
 pub struct StepState {
     /// Needs that are not done.
     pub waiting_on: u32,
-    /// The pool of its attempts.
+    /// Which of the run's demands its attempts make.
     pub pool: u16,
     /// Itself, or its children.
     pub body: StepBody,
@@ -287,8 +293,10 @@ impl RunState {
             due: Vec::new(),
             active: Vec::new(),
             live: BTreeMap::new(),
+            places: BTreeMap::new(),
             open_main: 0,
             open_finally: 0,
+            has_begun: false,
             lost: BTreeSet::new(),
             signals: BTreeSet::new(),
             version: 0,

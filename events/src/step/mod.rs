@@ -10,7 +10,7 @@ pub use outcome::{Fault, Outcome, StartErrorKind, StopCause, TimeoutKind};
 pub use report::{ArtifactRef, AttemptExit, AttemptReport, LogSummary, PendingReason, ReportBody};
 pub use spec::{
     ArtifactRequest, AttemptLimits, AttemptSpec, EnvVar, GpuRequest, InputFile, Placement, Program,
-    Resources, SecretRequest, Workspace,
+    Resources, SecretRequest, SourceArchive, Workspace,
 };
 pub use transition::{AttemptState, Observation, Transition};
 pub use usage::{GpuUsage, Requested, Usage, UsageQuality, UsageSource, Used};

@@ -96,6 +96,24 @@ pub enum Workspace {
     },
     /// A fresh, empty folder.
     Empty,
+    /// A fresh copy of a source archive, of this attempt alone.
+    Source {
+        /// The archive.
+        archive: SourceArchive,
+        /// The working folder below its root; empty: the root.
+        path: String,
+    },
+}
+
+/// A kept folder: a tar whose bytes depend on nothing but names, modes and content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceArchive {
+    /// SHA-256 of the tar.
+    pub hash: Sha256Digest,
+    /// Bytes of the tar.
+    pub bytes: u64,
+    /// The blob that lists the blobs that the tar is kept in.
+    pub index: Sha256Digest,
 }
 
 /// One variable.

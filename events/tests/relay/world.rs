@@ -114,9 +114,18 @@ impl EventStore for World {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        self.store().streams(tenant, prefix, limit).await
+        self.store().streams(tenant, prefix, before, limit).await
+    }
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        self.store().open_streams(prefix, after, limit).await
     }
     async fn head(&self) -> Result<Position, ReadError> {
         self.store().head().await

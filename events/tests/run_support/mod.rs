@@ -54,13 +54,21 @@ impl Story {
             params: BTreeMap::new(),
             trigger: "manual".to_string(),
             scheduled_at: None,
+            pipeline_version: None,
             git: None,
             parent: None,
             retry_of: None,
             reuse,
             source_hash: plan.source_hash,
-            source: Arc::new(Source { bundle, folder: None }),
+            source: Arc::new(Source {
+                bundle,
+                folder: None,
+                archive: None,
+                pipelines: BTreeMap::new(),
+            }),
             planner: 1,
+            traceparent: None,
+            driven_at: None,
             plan: Some(Arc::new(plan)),
         };
         let mut story = Self { state: RunState::unborn(), facts: Vec::new(), at: 0 };
@@ -85,7 +93,7 @@ impl Story {
     /// Plans the next attempt of a unit and lets it start.
     pub fn start(&mut self, key: &str) {
         let unit = self.unit(key);
-        self.give(Ask::Plan(unit)).unwrap_or_else(|e| panic!("{key}: {e}"));
+        self.give(Ask::Plan(unit, None)).unwrap_or_else(|e| panic!("{key}: {e}"));
         self.give(
             self.report(key, ReportBody::Started { node: "n".into(), pid: None, handle: None }),
         )

@@ -15,7 +15,7 @@ use super::cgroup::Trees;
 use super::config::{Cgroups, LocalConfig};
 use super::logs;
 use super::paths::AttemptDir;
-use super::records::CancelRequest;
+use super::records::{self, CancelRequest, Record};
 use super::recover;
 use super::watcher::{Claim, Shared};
 use crate::capability::{
@@ -136,6 +136,12 @@ impl Executor for LocalExecutor {
             found.push((id, self.shared.recover(id).await));
         }
         found
+    }
+
+    async fn asked(&self, id: AttemptId) -> Option<AttemptSpec> {
+        let path = AttemptDir::new(&self.shared.config.root, id).record();
+        let read = tokio::task::spawn_blocking(move || records::read::<Record>(&path)).await;
+        read.ok()?.ok()?.map(|record| record.spec)
     }
 
     async fn list(&self) -> Result<Vec<AttemptId>, ExecutorError> {

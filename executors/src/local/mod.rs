@@ -38,6 +38,7 @@ mod process;
 mod records;
 mod recover;
 pub mod shim;
+mod source;
 mod watcher;
 
 pub use config::{Cgroups, LocalConfig, ShimProgram};

@@ -17,9 +17,11 @@ use super::config::LocalConfig;
 use super::environment::{self, Secret};
 use super::inputs::{self, Fetched};
 use super::paths::AttemptDir;
+use super::place::relative;
 use super::process::Identity;
 use super::records::{self, Launch, Limits, Record, boot_ms};
 use super::shim::launch::{self, Spawned};
+use super::source;
 use super::{log_path, shim};
 use crate::port::StartError;
 use crate::secrets::SecretError;
@@ -37,6 +39,11 @@ pub(crate) async fn fetch(config: &LocalConfig, spec: &AttemptSpec) -> Result<Fe
         if !folder.is_absolute() || !folder.is_dir() {
             return Err(invalid(format!("the working folder {path} does not exist")));
         }
+    }
+    if let Workspace::Source { path, .. } = &spec.workspace
+        && !path.is_empty()
+    {
+        relative(path).map_err(invalid)?;
     }
     let argv_empty = match &spec.program {
         Program::Command { argv } => argv.first().is_none_or(String::is_empty),
@@ -97,6 +104,7 @@ pub(crate) fn prepare(
     let work = match &spec.workspace {
         Workspace::Folder { path } => PathBuf::from(path),
         Workspace::Empty => dir.work(),
+        Workspace::Source { path, .. } => dir.work().join(path),
     };
     let log = log_path(&config.logs, spec.run, spec.attempt);
     let record = Record {
@@ -121,8 +129,8 @@ pub(crate) fn prepare(
         allocated,
         allocated_boot_ms,
     };
-    let written =
-        write_draft(&draft, &record, fetched).and_then(|()| commit(&draft, &dir, &config.root));
+    let written = write_draft(config, &draft, &record, fetched)
+        .and_then(|()| commit(&draft, &dir, &config.root));
     if written.is_err() {
         let _ = fs::remove_dir_all(draft.path());
     }
@@ -138,7 +146,12 @@ impl Prepared {
     }
 }
 
-fn write_draft(draft: &AttemptDir, record: &Record, fetched: &Fetch) -> Result<(), Refused> {
+fn write_draft(
+    config: &LocalConfig,
+    draft: &AttemptDir,
+    record: &Record,
+    fetched: &Fetch,
+) -> Result<(), Refused> {
     let io = |error: io::Error| Refused::Error(io_problem(draft.path(), &error));
     let make = |path: PathBuf| fs::DirBuilder::new().mode(0o700).create(path);
     let spec = &record.spec;
@@ -147,8 +160,13 @@ fn write_draft(draft: &AttemptDir, record: &Record, fetched: &Fetch) -> Result<(
     for folder in [draft.artifacts(), draft.scratch()] {
         make(folder).map_err(io)?;
     }
-    if spec.workspace == Workspace::Empty {
-        make(draft.work()).map_err(io)?;
+    match &spec.workspace {
+        Workspace::Folder { .. } => {}
+        Workspace::Empty => make(draft.work()).map_err(io)?,
+        Workspace::Source { archive, path } => {
+            make(draft.work()).map_err(io)?;
+            source::put(config, archive, path, &draft.work())?;
+        }
     }
     for file in [draft.lock(), draft.output()] {
         records::create(&file).map_err(io)?;
@@ -163,8 +181,8 @@ fn write_draft(draft: &AttemptDir, record: &Record, fetched: &Fetch) -> Result<(
         let file = draft.secrets().join(n.to_string());
         records::create(&file).and_then(|mut f| f.write_all(&secret.value)).map_err(io)?;
     }
-    let work = match spec.workspace {
-        Workspace::Empty => draft.work(),
+    let work = match &spec.workspace {
+        Workspace::Empty | Workspace::Source { .. } => draft.work(),
         Workspace::Folder { .. } => record.work.clone(),
     };
     inputs::put(&fetched.inputs, &draft.inputs(), &spec.workspace, &work)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use dagbook_events::envelope::Envelope;
+use dagbook_events::envelope::{Envelope, closes_stream};
 use dagbook_events::ids::{Position, RunId, StreamName, TenantId};
 use dagbook_events::journal::reconcile::{KeptLeaf, LeafSource, SourceError};
 use dagbook_events::ports::{
@@ -190,10 +190,37 @@ impl EventStore for ScannedRuns {
         &self,
         _tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        let newest = self.order.iter().rev().filter(|name| name.as_str().starts_with(prefix));
-        Ok(newest.take(limit).cloned().collect())
+        let newest = self.order.iter().rev();
+        let older = newest.skip_while(|name| before.is_some_and(|before| *name != before));
+        let behind = older.skip(usize::from(before.is_some()));
+        Ok(behind.filter(|name| name.as_str().starts_with(prefix)).take(limit).cloned().collect())
+    }
+
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        // All of them are of one tenant and one kind. Of which only the beginning was read,
+        // nobody knows whether it was closed, and it counts as open.
+        let after = after.map(|(_, stream)| stream);
+        let behind = self.order.iter().skip_while(|name| after.is_some_and(|it| *name != it));
+        let mut open = Vec::new();
+        for name in behind.skip(usize::from(after.is_some())) {
+            let events = self.streams.get(name).map(Vec::as_slice).unwrap_or_default();
+            let closes = |event: &Recorded| {
+                Envelope::parse(&event.leaf).is_ok_and(|event| closes_stream(&event.kind))
+            };
+            let is_ours = name.as_str().starts_with(prefix) && open.len() < limit;
+            if is_ours && !events.iter().any(closes) {
+                open.extend(events.first().map(|first| (first.tenant.clone(), name.clone())));
+            }
+        }
+        Ok(open)
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -1,11 +1,13 @@
 //! Asking something of a run that no engine of this process has: decided on the run as it is
 //! recorded and appended under its version. Whoever drives the run sees it within a moment.
 
+use std::sync::Arc;
+
 use dagbook_events::ids::{RunId, StreamName, TenantId};
-use dagbook_events::ports::{AppendError, AppendRequest, Expected};
+use dagbook_events::ports::{Actor, AppendError, AppendRequest, Expected};
 use dagbook_events::run::{Phase, Rejection, RunCommand, fold, handle};
 
-use crate::engine::{Outgoing, StreamPart};
+use crate::engine::{Decided, Outgoing, StreamPart};
 use crate::runtime::record::{RecordError, Recorder};
 
 /// How many times somebody else may come first.
@@ -25,25 +27,28 @@ pub enum ActError {
     Append(#[from] AppendError),
 }
 
-/// Records the command on the run.
+/// Records the command on the run, in the name of whoever asked.
 pub async fn record(
     recorder: &Recorder,
     tenant: &TenantId,
     run: RunId,
     command: &RunCommand,
+    by: Option<&Arc<Actor>>,
 ) -> Result<(), ActError> {
     let stream = StreamName::run(run);
     let mut tries = 0;
     loop {
         tries += 1;
-        let facts = recorder.facts(run).await?;
+        let facts = recorder.facts(tenant, run).await?;
         let mut state = fold(&facts);
         let held_place = state.phase != Phase::Queued;
-        let decided = handle(&mut state, command)?;
+        let facts_now = handle(&mut state, command)?;
+        let trace = state.facts().traceparent.as_deref().map(Arc::from);
+        let command_facts = Decided { facts: facts_now, by: by.cloned(), trace };
         let mut parts = vec![StreamPart {
             stream: stream.clone(),
             expected: Expected::Exact(facts.len() as u64),
-            outgoing: Outgoing::Run(run, vec![decided]),
+            outgoing: Outgoing::Run(run, vec![command_facts]),
         }];
         if let Some(concurrency) = &state.plan.concurrency
             && held_place

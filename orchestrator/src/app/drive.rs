@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use dagbook_events::ids::RunId;
-use dagbook_events::ports::Clock;
+use dagbook_events::ids::{RunId, TenantId};
+use dagbook_events::ports::{Actor, Clock};
 use dagbook_events::run::{Ask, RunFact, RunState, evolve, fold};
 use dagbook_events::step::StopCause;
 use tokio::sync::mpsc;
@@ -43,13 +43,13 @@ pub async fn drive(
     runtime: &Runtime,
     recorder: &Recorder,
     clock: &dyn Clock,
-    run: RunId,
-    mut watch: mpsc::UnboundedReceiver<Watch>,
-    mut interrupts: mpsc::UnboundedReceiver<()>,
+    (tenant, run): (&TenantId, RunId),
+    person: &Actor,
+    (mut watch, mut interrupts): (mpsc::UnboundedReceiver<Watch>, mpsc::UnboundedReceiver<()>),
     mut show: impl FnMut(Seen<'_>, dagbook_events::time::Timestamp),
 ) -> Result<Ended, RecordError> {
     // What was recorded before this process took over.
-    let history = recorder.facts(run).await?;
+    let history = recorder.facts(tenant, run).await?;
     let mut state = fold(&history);
     show(Seen::Facts(&state, &history), clock.now());
     let mut asked_to_stop = 0;
@@ -65,11 +65,12 @@ pub async fn drive(
                     return Ok(Ended::Abandoned(Box::new(state)));
                 }
                 let (runtime, force) = (runtime.clone(), asked_to_stop > 1);
+                let person = person.clone();
                 tokio::spawn(async move {
                     let reason = "interrupted".to_string();
                     let ask = Ask::Cancel { cause: StopCause::User, reason, force };
                     // Refused only when the run is over, which the watch tells as well.
-                    let _ = runtime.ask(run, ask).await;
+                    let _ = runtime.ask(run, ask, &person).await;
                 });
             }
             seen = watch.recv() => match seen {
@@ -77,7 +78,7 @@ pub async fn drive(
                 Some(Watch::StoreTrouble { reason, .. }) => {
                     show(Seen::Trouble(&reason), clock.now());
                 }
-                Some(Watch::Recorded { run: of, from, facts }) if of == run => {
+                Some(Watch::Recorded { run: of, from, facts, .. }) if of == run => {
                     let fresh = advance(&mut state, from, &facts);
                     show(Seen::Facts(&state, &facts[fresh..]), clock.now());
                 }

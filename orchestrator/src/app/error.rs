@@ -3,7 +3,10 @@
 
 use dagbook_events::dag::Finding;
 use dagbook_events::ports::{AppendError, BlobError, ReadError};
+use dagbook_events::tenant::Refusal;
 use dagbook_events::time::Millis;
+
+use crate::runtime::record::RecordError;
 
 /// Why a use case came to nothing. Nothing changed, unless it says otherwise.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -67,6 +70,9 @@ pub enum AppError {
     Internal(String),
 }
 
+/// When to come again to something that only people can make room in.
+const LATER: Millis = Millis::seconds(3_600);
+
 /// When to come again to something that is away.
 const SOON: Millis = Millis(1_000);
 
@@ -87,6 +93,20 @@ impl From<ReadError> for AppError {
         match error {
             ReadError::Unavailable(_) => Self::unavailable(error),
             ReadError::Corrupt { .. } => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for AppError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Missing { what, name } => Self::NotFound { what, name },
+            Refusal::Conflict(reason) => Self::Conflict(reason),
+            Refusal::Invalid(reason) => Self::Invalid(reason),
+            Refusal::Forbidden(reason) => Self::Forbidden { reason },
+            Refusal::Full { limit, reason } => {
+                Self::Exhausted { limit, reason, retry_after: LATER }
+            }
         }
     }
 }
@@ -114,6 +134,15 @@ impl From<BlobError> for AppError {
         match error {
             BlobError::Unavailable(_) => Self::unavailable(error),
             BlobError::Missing(_) | BlobError::Damaged(_) => Self::Damaged(error.to_string()),
+        }
+    }
+}
+
+impl From<RecordError> for AppError {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Store(error) => error.into(),
+            RecordError::Event { .. } => Self::Damaged(error.to_string()),
         }
     }
 }

@@ -4,9 +4,12 @@
 use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::{RunId, StreamName, TenantId};
 use dagbook_events::ports::Recorded;
+use dagbook_events::project::run_status;
+use dagbook_events::run::fold;
 use dagbook_events::time::Timestamp;
 use serde_json::{Map, Value as Json};
 
+use super::reports::RunRow;
 use crate::runtime::record::{RecordError, Recorder};
 
 /// Stale reports and releases may follow the end of a run; more than so many are not looked at.
@@ -46,7 +49,7 @@ pub async fn newest(
     tenant: &TenantId,
     limit: usize,
 ) -> Result<Vec<RunId>, RecordError> {
-    let streams = recorder.store().streams(tenant, "run/", limit).await?;
+    let streams = recorder.store().streams(tenant, "run/", None, limit).await?;
     Ok(streams.iter().filter_map(StreamName::as_run).collect())
 }
 
@@ -93,6 +96,37 @@ pub async fn end(
         }
     }
     Ok(None)
+}
+
+/// The run in the shape that lists print.
+pub async fn row(
+    recorder: &Recorder,
+    tenant: &TenantId,
+    head: RunHead,
+    is_driven: impl Fn(RunId) -> bool,
+    now: Timestamp,
+) -> Result<RunRow, RecordError> {
+    let end = end(recorder, tenant, head.run).await?;
+    let (status, reason, until) = match &end {
+        Some(end) => (end.status.clone(), end.reason.clone(), end.at),
+        None if !is_driven(head.run) => ("interrupted".to_string(), String::new(), now),
+        None => {
+            let state = fold(&recorder.facts(tenant, head.run).await?);
+            (run_status(&state).to_string(), String::new(), now)
+        }
+    };
+    Ok(RunRow {
+        run: head.run,
+        number: head.number,
+        pipeline: head.pipeline,
+        status,
+        reason,
+        trigger: head.trigger,
+        parent: head.parent,
+        submitted_at: head.submitted_at.to_rfc3339(),
+        finished_at: end.map(|end| end.at.to_rfc3339()),
+        duration_ms: until.since(head.submitted_at).0,
+    })
 }
 
 /// Events of a stream: versions are dense, so the end is found by doubling and halving.

@@ -1,15 +1,37 @@
 //! Use cases: the only door for edges. Edges own words, not rules.
 
 pub mod act;
+pub mod administration;
+pub mod authenticate;
+pub mod bundle;
+pub mod directory;
 pub mod drive;
 pub mod error;
+pub mod following;
 pub mod listing;
+pub mod login;
+pub mod logs;
 pub mod number;
+pub mod operations;
+pub mod pipelines;
 pub mod ports;
 pub mod principal;
 pub mod programs;
+pub mod quotas;
+pub mod reports;
+pub mod retention;
+pub mod runs;
+pub mod schedules;
+pub mod sealing;
+pub mod secrets;
+pub mod select;
 pub mod services;
 pub mod source;
+pub mod sources;
 pub mod stamp;
 pub mod streams;
 pub mod submit;
+pub mod tenants;
+pub mod token_text;
+pub mod tokens;
+pub mod waits;

@@ -1,9 +1,15 @@
 //! What use cases ask of the world beside the ports of the record.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use dagbook_events::admission::Wait;
 use dagbook_events::digest::Sha256Digest;
+use dagbook_events::ids::{RunId, TenantId};
 use dagbook_events::run::event::ReusedResult;
 use dagbook_events::time::Timestamp;
+
+use crate::engine::Engine;
 
 /// Finds earlier results by key. Disposable: all that it holds can be made again from the
 /// record, and an entry that is missing only costs time.
@@ -32,12 +38,90 @@ impl CacheIndex for NoCache {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WaitFigures {
     /// A word for programs: `pool_full`, `tenant_attempts`, `tenant_runs`, `tenant_cpu`,
-    /// `tenant_memory`, `tenant_gpu`, `fair_share`, `priority`, `held_for_larger`.
+    /// `tenant_memory`, `tenant_gpu`, `site_attempts`, `site_runs`, `site_cpu`, `site_memory`,
+    /// `site_gpu`, `fair_share`, `priority`, `held_for_larger`.
     pub code: String,
     /// A sentence for people, with the numbers in it.
     pub text: String,
     /// The numbers, by name.
-    pub figures: std::collections::BTreeMap<String, u64>,
+    pub figures: BTreeMap<String, u64>,
     /// When it was decided, unix milliseconds.
     pub decided_at: Timestamp,
+}
+
+impl WaitFigures {
+    /// What admission said at an instant.
+    pub fn of(wait: Wait, decided_at: Timestamp) -> Self {
+        let figures = wait.figures.into_iter().map(|(name, n)| (name.to_string(), n)).collect();
+        Self { code: wait.code.to_string(), text: wait.text, figures, decided_at }
+    }
+}
+
+/// A demand of a run that waits for a place.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct WaitNote {
+    /// Whose run it is.
+    pub tenant: TenantId,
+    /// The run.
+    pub run: RunId,
+    /// Which of its demands, as the fold of its plan numbers them.
+    pub demand: u16,
+    /// Why.
+    #[serde(flatten)]
+    pub figures: WaitFigures,
+}
+
+/// What is held and what waits, in numbers, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AdmissionFigures {
+    /// Each pool.
+    pub pools: Vec<PoolNumbers>,
+    /// Each tenant.
+    pub tenants: Vec<TenantNumbers>,
+    /// Decisions since this process leads.
+    pub decisions: u64,
+}
+
+/// A pool in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolNumbers {
+    /// The executor's name.
+    pub name: String,
+    /// Attempts at one time; none: not bounded.
+    pub places: Option<u32>,
+    /// Places that are held.
+    pub held: u64,
+}
+
+/// A tenant in numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantNumbers {
+    /// Who.
+    pub tenant: TenantId,
+    /// Attempts that are planned and not at their end.
+    pub attempts: u64,
+    /// Runs that count as running.
+    pub running: u32,
+    /// Runs that wait for a place, by pool.
+    pub waiting: BTreeMap<String, usize>,
+}
+
+impl AdmissionFigures {
+    /// Read from the engine.
+    pub fn of(engine: &Engine) -> Self {
+        let admission = engine.admission();
+        let pools = admission.pool_figures().map(|pool| PoolNumbers {
+            name: pool.name.to_string(),
+            places: pool.capacity.places,
+            held: pool.live.attempts,
+        });
+        let tenants = admission.tenant_figures().map(|tenant| TenantNumbers {
+            tenant: tenant.id.clone(),
+            attempts: tenant.live.attempts,
+            running: tenant.running,
+            waiting: tenant.waiting.into_iter().map(|(pool, n)| (pool.to_string(), n)).collect(),
+        });
+        let (pools, tenants) = (pools.collect(), tenants.collect());
+        Self { pools, tenants, decisions: engine.decisions() }
+    }
 }

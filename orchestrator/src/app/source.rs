@@ -8,9 +8,9 @@ use dagbook_events::digest::Sha256Digest;
 use dagbook_events::run::event::Source;
 
 /// The largest DAG file (`dag-format.md`, Limits).
-const LARGEST: u64 = 1 << 20;
+pub(super) const LARGEST: u64 = 1 << 20;
 /// Files of one bundle.
-const FILES_MAX: usize = 256;
+pub(super) const FILES_MAX: usize = 256;
 
 /// Why a DAG file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +73,9 @@ pub fn load(file: &Path) -> Result<Loaded, SourceError> {
     let hash = Sha256Digest::of(text.as_bytes());
     let mut wanted = vec![(entry.clone(), text)];
     while let Some((name, text)) = wanted.pop() {
-        for reached in dag::sub_dag_paths(&name, &text) {
+        for reached in reached_by(&name, &text) {
             let known = files.contains_key(&reached) || wanted.iter().any(|(n, _)| *n == reached);
-            if known || reached == name || !stays_below(&reached) {
+            if known || reached == name {
                 continue;
             }
             // A file that is missing is a finding of the check, which knows where it is named.
@@ -90,7 +90,16 @@ pub fn load(file: &Path) -> Result<Loaded, SourceError> {
     }
     let bundle = SourceBundle { entry, files };
     let folder = folder.to_str().map(str::to_string);
-    Ok(Loaded { source: Source { bundle, folder }, hash, path })
+    Ok(Loaded {
+        source: Source { bundle, folder, archive: None, pipelines: BTreeMap::new() },
+        hash,
+        path,
+    })
+}
+
+/// Sub-DAG files that a DAG file names, those below the bundle's root.
+pub(super) fn reached_by(name: &str, text: &str) -> impl Iterator<Item = String> {
+    dag::sub_dag_paths(name, text).into_iter().filter(|path| stays_below(path))
 }
 
 fn stays_below(path: &str) -> bool {

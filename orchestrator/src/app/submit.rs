@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use dagbook_events::codec::run::PLANNER;
 use dagbook_events::dag::{self, Finding, Plan, PlanFacts, Section, StepIndex};
+use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, StepKey, TenantId};
-use dagbook_events::run::event::{ReusedResult, Submitted};
+use dagbook_events::pipeline::PipelineVersion;
+use dagbook_events::run::event::{ReusedResult, Source, Submitted};
 use dagbook_events::run::{RunState, StepBody, Unit, UnitStatus};
 use dagbook_events::value::Value;
 
@@ -39,6 +41,7 @@ pub fn submission(
         params,
         trigger: "manual".to_string(),
         scheduled_at: None,
+        pipeline_version: None,
         git: None,
         parent: None,
         retry_of: None,
@@ -46,6 +49,8 @@ pub fn submission(
         source_hash: loaded.hash,
         source: Arc::new(loaded.source.clone()),
         planner: PLANNER,
+        traceparent: None,
+        driven_at: None,
         plan: Some(Arc::new(plan)),
     })
 }
@@ -75,23 +80,32 @@ pub enum RetryError {
     Findings(Vec<Finding>),
 }
 
-/// The submission that repeats an ended run.
+/// The submission that repeats an ended run, with another version of its pipeline if one is given.
 pub fn repetition(
     earlier: &RunState,
     again: &Again,
     changes: BTreeMap<String, Value>,
+    newer: Option<(PipelineVersion, Source)>,
     stamp: Stamp,
 ) -> Result<Submitted, RetryError> {
     if !earlier.is_finished() {
         return Err(RetryError::NotOver);
     }
-    let rerun = rerun(earlier, again)?;
     let facts = earlier.facts();
+    let (pipeline_version, source) = match newer {
+        None => (facts.pipeline_version.clone(), facts.source.clone()),
+        Some((version, source)) => (Some(version), Arc::new(source)),
+    };
     let mut params = facts.params.clone();
     params.extend(changes);
     let plan_facts = PlanFacts { git: facts.git.clone(), tenant: stamp.tenant.to_string() };
-    let plan =
-        dag::plan(&facts.source.bundle, &params, &plan_facts).map_err(RetryError::Findings)?;
+    let plan = dag::plan(&source.bundle, &params, &plan_facts).map_err(RetryError::Findings)?;
+    // What is not the same in the other version is run again, with all that needs it.
+    let differs = dag::plan_difference(&earlier.plan, &plan);
+    let is_other = pipeline_version != facts.pipeline_version;
+    let changed = differs.changed.iter().filter(|_| is_other).map(|it| it.step.as_str());
+    let rerun = rerun(earlier, again, changed)?;
+    let text = source.bundle.files.get(&source.bundle.entry).map_or("", String::as_str);
     Ok(Submitted {
         run: stamp.run,
         number: stamp.number,
@@ -101,12 +115,23 @@ pub fn repetition(
         parent: None,
         retry_of: Some(facts.run),
         reuse: reuse(earlier, &plan, &rerun, again),
+        traceparent: None,
+        driven_at: None,
+        pipeline: plan.name.clone(),
+        source_hash: Sha256Digest::of(text.as_bytes()),
+        source: source.clone(),
+        pipeline_version,
+        planner: PLANNER,
         plan: Some(Arc::new(plan)),
         ..(**facts).clone()
     })
 }
 
-fn rerun(earlier: &RunState, again: &Again) -> Result<BTreeSet<StepIndex>, RetryError> {
+fn rerun<'a>(
+    earlier: &RunState,
+    again: &Again,
+    changed: impl Iterator<Item = &'a str>,
+) -> Result<BTreeSet<StepIndex>, RetryError> {
     let plan = &earlier.plan;
     let all = || (0..plan.steps.len()).map(|i| StepIndex(u32::try_from(i).unwrap_or(u32::MAX)));
     let mut open: Vec<StepIndex> = match again {
@@ -121,6 +146,7 @@ fn rerun(earlier: &RunState, again: &Again) -> Result<BTreeSet<StepIndex>, Retry
             vec![step.ok_or_else(|| RetryError::NoSuchStep(name.clone()))?]
         }
     };
+    open.extend(changed.filter_map(|name| earlier.find_step(name)));
     let mut rerun = BTreeSet::new();
     while let Some(step) = open.pop() {
         if rerun.insert(step) {

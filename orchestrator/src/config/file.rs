@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use dagbook_events::ids::TenantId;
 use dagbook_events::tlog::{KeyKind, VerifierKey};
 
-use super::{BusLocation, Config, nearest, places};
+use super::{BusLocation, Config, http, limits, nearest, oidc, places};
+use crate::telemetry::logs::UnknownLogFormat;
 
 /// Every key, in the order of the documentation.
-pub(super) const KEYS: [&str; 10] = [
+pub(super) const KEYS: [&str; 24] = [
     "store",
     "bus",
     "objects",
@@ -18,7 +19,21 @@ pub(super) const KEYS: [&str; 10] = [
     "migrate",
     "data",
     "slots",
+    "limits",
+    "pools",
     "log_level",
+    "log_format",
+    "site_key_file",
+    "oidc_issuer",
+    "oidc_client_id",
+    "oidc_client_secret_file",
+    "oidc_redirect_url",
+    "oidc_groups_claim",
+    "oidc_roles",
+    "listen",
+    "tls_cert",
+    "tls_key",
+    "http_limits",
 ];
 
 /// Most local slots.
@@ -83,6 +98,22 @@ fn set(
             config.witnesses = witnesses(&keys)?;
             Ok(())
         }
+        ("oidc_roles", toml::Value::Array(roles)) => {
+            let roles: Option<Vec<&str>> = roles.iter().map(toml::Value::as_str).collect();
+            config.oidc.set_roles(&roles.ok_or("`oidc_roles` must be a list of texts")?)
+        }
+        ("limits", toml::Value::Table(table)) => {
+            config.limits.site = limits::site(table.clone())?;
+            Ok(())
+        }
+        ("pools", toml::Value::Table(table)) => {
+            config.limits.pools = limits::pools(table.clone())?;
+            Ok(())
+        }
+        ("http_limits", toml::Value::Table(table)) => {
+            config.http.limits = http::limits(table.clone())?;
+            Ok(())
+        }
         (_, toml::Value::String(text)) => set_text(config, key, text, surroundings),
         _ => Err(format!("`{key}` must be text, it is {}", value.type_str())),
     }
@@ -114,7 +145,27 @@ pub(super) fn set_text(
         "migrate" => config.migrate = places::migrate(text)?,
         "data" => config.data = Some(path(text)),
         "slots" => config.slots = Some(slots(text)?),
+        "limits" => config.limits.site = limits::site(limits::table(key, text)?)?,
+        "pools" => config.limits.pools = limits::pools(limits::table(key, text)?)?,
         "log_level" => config.log_level = text.to_string(),
+        "log_format" => {
+            config.log_format =
+                text.parse().map_err(|error: UnknownLogFormat| error.to_string())?;
+        }
+        "site_key_file" => config.site_key_file = Some(path(text)),
+        "oidc_issuer" => config.oidc.issuer = Some(oidc::address(key, text)?),
+        "oidc_client_id" => config.oidc.client_id = Some(text.to_string()),
+        "oidc_client_secret_file" => config.oidc.client_secret_file = Some(path(text)),
+        "oidc_redirect_url" => config.oidc.redirect_url = Some(oidc::address(key, text)?),
+        "oidc_groups_claim" => config.oidc.groups_claim = Some(text.to_string()),
+        "oidc_roles" => {
+            let roles: Vec<&str> = text.split(',').map(str::trim).collect();
+            config.oidc.set_roles(&roles)?;
+        }
+        "listen" => config.http.listen = http::listen(text)?,
+        "tls_cert" => config.http.tls_cert = Some(path(text)),
+        "tls_key" => config.http.tls_key = Some(path(text)),
+        "http_limits" => config.http.limits = http::limits(limits::table(key, text)?)?,
         other => return Err(format!("unknown key `{other}`")),
     }
     Ok(())

@@ -3,7 +3,10 @@
 
 mod data_dir;
 mod file;
+mod http;
+mod limits;
 mod location;
+mod oidc;
 mod places;
 mod suggest;
 
@@ -14,8 +17,12 @@ use dagbook_events::tlog::VerifierKey;
 
 use file::Surroundings;
 
+use crate::telemetry::logs::LogFormat;
 pub use data_dir::DataDir;
+pub use http::{HttpConfig, HttpLimits};
+pub use limits::Limits;
 pub use location::{project_root, user_data_folder};
+pub use oidc::{GroupRole, OidcConfig};
 pub use places::{BusLocation, Migrate, ObjectsLocation, StoreLocation};
 pub use suggest::nearest;
 
@@ -40,8 +47,18 @@ pub struct Config {
     pub data: Option<PathBuf>,
     /// Attempts that the local executor runs at one time; none: four for each core.
     pub slots: Option<u32>,
+    /// Bounds of the whole site, and what executors have to give.
+    pub limits: Limits,
     /// What is told on standard error, in the syntax of `tracing`.
     pub log_level: String,
+    /// How that looks.
+    pub log_format: LogFormat,
+    /// The keys that seal secrets, where several servers share them; none: in the data folder.
+    pub site_key_file: Option<PathBuf>,
+    /// How people come in by an identity provider.
+    pub oidc: OidcConfig,
+    /// How a server is reached.
+    pub http: HttpConfig,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -58,7 +75,12 @@ impl Default for Config {
             migrate: Migrate::default(),
             data: None,
             slots: None,
+            limits: Limits::default(),
             log_level: "warn".to_string(),
+            log_format: LogFormat::default(),
+            site_key_file: None,
+            oidc: OidcConfig::default(),
+            http: HttpConfig::default(),
             file: None,
         }
     }
@@ -111,6 +133,7 @@ impl Config {
         if let Some(data) = &overrides.data {
             config.data = Some(data.clone());
         }
+        problems.extend(config.oidc.problem());
         if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
     }
 }

@@ -1,3 +1,4 @@
 //! The edges: they own words, not rules.
 
 pub mod cli;
+pub mod http;

@@ -1,181 +1,138 @@
-//! Who may start next: a pure choice over the runs that have something due and the places that
-//! are free. Higher priority first, then the run that came first.
+//! Who may start next. The rules are [`dagbook_events::admission`]'s: it is told of every run as
+//! it now stands, and what it chooses is planned.
 //!
 //! A place whose attempt has ended is free for others once that end is recorded: were it given
 //! away before, a crash in between would leave more attempts on record than there are places.
 //! The same run may take it at once, for both facts then stand in one append.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use dagbook_events::ids::RunId;
-use dagbook_events::run::{Ask, RunCommand, RunEvent, RunFact, RunState, UnitRef};
-use dagbook_events::time::Timestamp;
+use dagbook_events::admission::{Admission, Capacity, Line, Quota, RunDemand, Wait};
+use dagbook_events::ids::{RunId, StepKey, TenantId};
+use dagbook_events::run::{Ask, Phase, RunCommand, UnitStatus};
 
 use super::Engine;
+use super::planted::Planted;
 use super::runs::{Asked, RunSlot};
 
-/// Places of one executor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pool {
-    /// Attempts at one time.
-    pub slots: u32,
-    /// Attempts that are planned and whose end is not recorded.
-    pub taken: u32,
-    /// Of these, the ones whose end is decided and on its way to the store.
-    pub ending: u32,
-}
-
-impl Pool {
-    fn has_room(&self) -> bool {
-        self.taken < self.slots
-    }
-}
-
-/// Where a run stands in the queue: priority, then order.
-type Standing = (std::cmp::Reverse<i32>, u64, RunId);
-
-/// For each pool the runs that have a unit which may start there.
-#[derive(Debug, Default)]
-pub(super) struct Waiting {
-    queues: BTreeMap<String, BTreeSet<Standing>>,
-}
-
-impl Waiting {
-    fn set(&mut self, pool: &str, standing: Standing, waits: bool) {
-        match (self.queues.get_mut(pool), waits) {
-            (Some(queue), true) => drop(queue.insert(standing)),
-            (Some(queue), false) => drop(queue.remove(&standing)),
-            (None, true) => drop(self.queues.insert(pool.to_string(), [standing].into())),
-            (None, false) => {}
-        }
-    }
-
-    fn first(&self, pool: &str) -> Option<RunId> {
-        self.queues.get(pool)?.first().map(|standing| standing.2)
-    }
-}
-
-/// Places of a run in one pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Held {
-    taken: u32,
-    ending: u32,
-}
-
-/// Places of a run by pool.
-pub(super) fn held(slot: &RunSlot) -> Vec<Held> {
-    let active = slot.state.active.iter().zip(0usize..);
-    let ending = |pool: usize| slot.ending.get(pool).copied().unwrap_or(0);
-    active.map(|(n, pool)| Held { taken: n + ending(pool), ending: ending(pool) }).collect()
-}
-
 impl Engine {
-    pub(super) fn set_pool(&mut self, name: String, slots: u32) {
-        self.pools.entry(name).or_default().slots = slots;
+    pub(super) fn set_pool(&mut self, name: &str, capacity: Capacity) {
+        self.admission.set_pool(name, capacity);
     }
 
-    /// Puts the run into the queues of the pools where it has something due, or takes it out.
+    pub(super) fn set_quota(&mut self, tenant: &TenantId, quota: Quota) {
+        self.admission.set_quota(tenant, quota);
+        self.fill_held_back();
+    }
+
+    pub(super) fn set_limits(&mut self, limits: Quota) {
+        self.admission.set_site(limits);
+        self.fill_held_back();
+    }
+
+    /// Tells admission how the run now stands: what it holds, and what of it could start.
     pub(super) fn line_up(&mut self, run: RunId) {
+        let keeps = self.has_planted(Planted::SlotKept);
         let Some(slot) = self.runs.get_mut(&run) else { return };
-        let standing = (std::cmp::Reverse(slot.state.plan.priority), slot.order, run);
-        let free = !slot.is_busy();
-        let waits: Vec<bool> = (0..slot.state.pools.len())
-            .map(|pool| free && slot.state.next_due(pool).is_some())
-            .collect();
-        for (pool, name) in slot.state.pools.iter().enumerate() {
-            if slot.waits.get(pool).copied().unwrap_or(false) != waits[pool] {
-                self.waiting.set(name, standing, waits[pool]);
-            }
+        let is_busy = slot.is_busy();
+        let state = &slot.state;
+        let Some(submitted) = &state.submitted else { return };
+        let keeps = keeps && state.cancel.is_some();
+        slot.lines.resize(state.active.len(), Line::default());
+        for (demand, line) in slot.lines.iter_mut().enumerate() {
+            line.waits = !is_busy && !slot.turned_down && state.next_due(demand).is_some();
+            line.active = state.active[demand].max(if keeps { line.active } else { 0 });
         }
-        slot.waits = waits;
+        // A run that another asked for is part of that one. `finally` is owed even to a run that
+        // never began.
+        let counts = submitted.parent.is_none();
+        let is_owed = state.phase == Phase::Finalizing;
+        self.admission.update(&RunDemand {
+            run,
+            tenant: &slot.tenant,
+            priority: state.plan.priority,
+            order: u64::try_from(state.submitted_at.0).unwrap_or(0),
+            has_begun: counts && state.has_begun,
+            would_begin: counts && !state.has_begun && !is_owed,
+            is_recorded: slot.open.is_empty() && !is_busy,
+            demands: &state.pools,
+            lines: &slot.lines,
+        });
     }
 
-    /// Takes the run out of every queue.
-    pub(super) fn stand_down(&mut self, run: RunId, slot: &RunSlot) {
-        let standing = (std::cmp::Reverse(slot.state.plan.priority), slot.order, run);
-        for name in slot.state.pools.iter() {
-            self.waiting.set(name, standing, false);
-        }
-    }
-
-    /// Plans attempts until nobody who waits finds a place.
+    /// Plans attempts until nobody who waits finds a place. The instant of a decision is that of
+    /// the latest fact, for admission itself has no clock.
     pub(super) fn admit(&mut self) {
         if self.recovering {
             return;
         }
-        let names: Vec<String> = self.waiting.queues.keys().cloned().collect();
-        for name in names {
-            while let Some((run, unit, at)) = self.next_for(&name) {
-                let command = RunCommand { at, ask: Ask::Plan(unit) };
-                let accepted = self.decide(run, Asked { request: None, command });
+        while let Some(choice) = self.admission.decide() {
+            let run = choice.run;
+            self.decisions += 1;
+            let Some(slot) = self.runs.get(&run) else { break };
+            let demand = usize::from(choice.demand);
+            let executor = &slot.state.pools[demand].executor;
+            let place = self.places.get(&**executor).cloned();
+            let at = slot.state.updated_at.max(self.now);
+            let planned = slot.state.next_due(demand).is_some_and(|unit| {
+                let command = RunCommand { at, ask: Ask::Plan(unit, place) };
+                self.decide(run, Asked::own(command))
+            });
+            if !planned && let Some(slot) = self.runs.get_mut(&run) {
+                slot.turned_down = true;
                 self.line_up(run);
-                if !accepted {
-                    break;
-                }
             }
         }
     }
 
-    /// The next unit that gets a place of the pool, and the instant of the decision: that of the
-    /// latest fact, for admission itself has no clock.
-    fn next_for(&self, name: &str) -> Option<(RunId, UnitRef, Timestamp)> {
-        let run = self.waiting.first(name)?;
-        let slot = self.runs.get(&run)?;
-        let pool = slot.state.pools.iter().position(|pool| pool == name)?;
-        // A run may name an executor that has no pool: it gets its answer from the registry.
-        let free = self.pools.get(name).is_none_or(|all| {
-            let own = slot.ending.get(pool).copied().unwrap_or(0);
-            all.has_room() || all.taken - own < all.slots
+    /// What admission knows: pools, tenants, and what they hold.
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// Decisions that admission took so far.
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
+    /// Why a step of a run, or a child of it, waits for its place; none: it waits for none, or
+    /// the run is not here or not the tenant's.
+    pub fn waits(&self, tenant: &TenantId, run: RunId, step: &StepKey) -> Option<Wait> {
+        let slot = self.runs.get(&run).filter(|slot| slot.tenant == *tenant)?;
+        if let Some(wait) = self.waits_to_begin(slot) {
+            return Some(wait);
+        }
+        let unit = slot.state.find(step)?;
+        if slot.state.unit(unit).status != UnitStatus::Due {
+            return None;
+        }
+        self.admission.why(run, slot.state.step(unit.step).pool)
+    }
+
+    /// What waits for places, at most so much: whose it is, the run, which of its demands, why.
+    pub fn all_waits(&self, most: usize) -> Vec<(TenantId, RunId, u16, Wait)> {
+        let waiting = self.admission.waiting().filter_map(|(run, demand)| {
+            let tenant = self.runs.get(&run)?.tenant.clone();
+            Some((tenant, run, demand, self.admission.why(run, demand)?))
         });
-        let unit = slot.state.next_due(pool).filter(|_| free)?;
-        Some((run, unit, slot.state.updated_at.max(self.now)))
+        waiting.take(most).collect()
     }
 
-    /// Keeps the pools equal to the sum over the runs.
-    pub(super) fn recount(&mut self, state: &[String], before: &[Held], after: &[Held]) {
-        for (index, name) in state.iter().enumerate() {
-            let of = |held: &[Held]| held.get(index).copied().unwrap_or_default();
-            let (old, new) = (of(before), of(after));
-            if old == new {
-                continue;
-            }
-            let unbounded = Pool { slots: u32::MAX, ..Pool::default() };
-            let pool = self.pools.entry(name.clone()).or_insert(unbounded);
-            pool.taken = pool.taken + new.taken - old.taken;
-            pool.ending = pool.ending + new.ending - old.ending;
-        }
+    /// Runs of the tenant that are here and not over, and those of all tenants.
+    pub fn open_runs(&self, tenant: &TenantId) -> (u64, u64) {
+        let is_open = |slot: &&RunSlot| !slot.state.is_finished();
+        let open = self.runs.values().filter(is_open);
+        open.fold((0, 0), |(own, all), slot| (own + u64::from(slot.tenant == *tenant), all + 1))
     }
 
-    /// What `taken` must be, from the runs alone.
-    pub fn taken_by_fold(&self) -> BTreeMap<String, u32> {
-        let mut taken: BTreeMap<String, u32> = BTreeMap::new();
+    /// What is held of each pool, from the runs alone.
+    pub fn held_by_fold(&self) -> BTreeMap<String, u64> {
+        let mut held: BTreeMap<String, u64> = BTreeMap::new();
         for slot in self.runs.values() {
-            for (name, held) in slot.state.pools.iter().zip(held(slot)) {
-                *taken.entry(name.clone()).or_default() += held.taken;
+            for (demand, active) in slot.state.pools.iter().zip(&slot.state.active) {
+                *held.entry(demand.executor.to_string()).or_default() += u64::from(*active);
             }
         }
-        taken
-    }
-}
-
-/// Keeps count of ends that are decided and not recorded. An attempt planned in the same append
-/// takes such a place over.
-pub(super) fn note_ends(state: &RunState, facts: &[RunFact], ending: &mut Vec<u32>) {
-    ending.resize(state.pools.len(), 0);
-    let pool_of = |key| state.find(key).map(|unit| usize::from(state.step(unit.step).pool));
-    for fact in facts {
-        match &fact.event {
-            RunEvent::AttemptExited(e) => {
-                if let Some(pool) = pool_of(&e.step) {
-                    ending[pool] += 1;
-                }
-            }
-            RunEvent::AttemptPlanned(e) => {
-                if let Some(pool) = pool_of(&e.step) {
-                    ending[pool] = ending[pool].saturating_sub(1);
-                }
-            }
-            _ => {}
-        }
+        held
     }
 }

@@ -1,25 +1,31 @@
 //! Appends: what was decided in one step goes to the store as one request a run.
 
-use dagbook_events::ids::{RunId, StreamName};
+use dagbook_events::ids::{RunId, StreamName, TenantId};
 use dagbook_events::ports::Expected;
-use dagbook_events::run::{Ask, RunEvent, RunFact, RunState};
+use dagbook_events::run::{Ask, RunEvent, RunFact};
 use dagbook_events::step::ReportBody;
 use dagbook_events::time::Timestamp;
 
-use super::admission::{Held, held};
 use super::input::runs_of;
-use super::planted::Planted;
 use super::runs::Asked;
-use super::{AppendId, Conclusion, Engine, EngineEffect, Outgoing, Refusal, StreamPart};
+use super::{AppendId, Conclusion, Decided, Engine, EngineEffect, Outgoing, Refusal, StreamPart};
 
 /// An append on its way to the store.
 #[derive(Debug, Clone)]
 pub(super) struct InFlight {
+    pub(super) tenant: TenantId,
     pub(super) key: String,
     pub(super) parts: Vec<StreamPart>,
     /// The commands that must be decided again if the store refuses.
     pub(super) asked: Vec<Asked>,
     pub(super) tries: u32,
+}
+
+impl InFlight {
+    fn effect(&self, append: AppendId) -> EngineEffect {
+        let (tenant, key, parts) = (self.tenant.clone(), self.key.clone(), self.parts.clone());
+        EngineEffect::Append { append, tenant, key, parts }
+    }
 }
 
 impl Engine {
@@ -42,21 +48,22 @@ impl Engine {
             0 => Expected::New,
             n => Expected::Exact(n),
         };
-        let at = groups.last().and_then(|g| g.last()).map_or(Timestamp(0), |fact| fact.at);
+        let at = groups.last().and_then(|g| g.facts.last()).map_or(Timestamp(0), |fact| fact.at);
         let mut parts = vec![StreamPart {
             stream: Self::stream(run),
             expected,
             outgoing: Outgoing::Run(run, groups),
         }];
-        let durable = slot.durable;
+        let (durable, tenant) = (slot.durable, slot.tenant.clone());
         parts.extend(self.group_part(run, &parts, at));
         self.next_append += 1;
         let append = AppendId(self.next_append);
         let key = format!("{run}/{durable}");
         self.runs.get_mut(&run).expect("it is there").in_flight = Some(append);
         self.line_up(run);
-        self.effects.push(EngineEffect::Append { append, key: key.clone(), parts: parts.clone() });
-        self.in_flight.insert(append, InFlight { key, parts, asked, tries: 1 });
+        let flight = InFlight { tenant, key, parts, asked, tries: 1 };
+        self.effects.push(flight.effect(append));
+        self.in_flight.insert(append, flight);
     }
 
     pub(super) fn appended(&mut self, append: AppendId, result: Conclusion, at: Timestamp) {
@@ -76,8 +83,8 @@ impl Engine {
     pub(super) fn retry_append(&mut self, append: AppendId) {
         if let Some(flight) = self.in_flight.get_mut(&append) {
             flight.tries += 1;
-            let (key, parts) = (flight.key.clone(), flight.parts.clone());
-            self.effects.push(EngineEffect::Append { append, key, parts });
+            let again = flight.effect(append);
+            self.effects.push(again);
         }
     }
 
@@ -95,14 +102,19 @@ impl Engine {
                     if let Some(slot) = self.runs.get_mut(&run) {
                         slot.in_flight = None;
                     }
-                    self.durable(run, groups, at);
+                    let facts = groups.into_iter().flat_map(|group| group.facts).collect();
+                    self.durable(run, facts, at);
                     if !self.catch_up(run) {
                         self.work(run);
                         self.retire(run);
                     }
                 }
-                Outgoing::Take { group, run, .. } => self.group_taken(&group, run),
-                Outgoing::Give { group, run, .. } => self.group_given(&group, run, at),
+                Outgoing::Take { group, run, .. } => {
+                    self.group_taken(&(flight.tenant.clone(), group), run);
+                }
+                Outgoing::Give { group, run, .. } => {
+                    self.group_given(&(flight.tenant.clone(), group), run, at);
+                }
             }
         }
     }
@@ -123,7 +135,7 @@ impl Engine {
     /// as it is recorded; attempts are chosen afresh by admission.
     fn conflicted(&mut self, append: AppendId, stream: &StreamName) {
         let Some(flight) = self.in_flight.remove(&append) else { return };
-        self.takes_failed(&flight.parts);
+        self.takes_failed(&flight);
         for run in runs_of(&flight.parts) {
             let Some(slot) = self.runs.get_mut(&run) else { continue };
             slot.in_flight = None;
@@ -141,8 +153,9 @@ impl Engine {
         if behind {
             slot.decide_again();
             slot.loading = true;
+            let tenant = slot.tenant.clone();
             self.touched.remove(&run);
-            self.effects.push(EngineEffect::Load(run));
+            self.effects.push(EngineEffect::Load { tenant, run });
         }
         behind
     }
@@ -155,14 +168,15 @@ impl Engine {
             return self.abandon(run, &exists.into());
         }
         slot.loading = true;
+        let tenant = slot.tenant.clone();
         self.touched.remove(&run);
-        self.effects.push(EngineEffect::Load(run));
+        self.effects.push(EngineEffect::Load { tenant, run });
     }
 
     /// The store can never take it: whoever asked hears it, and the run goes on without.
     fn impossible(&mut self, append: AppendId, reason: &str) {
         let Some(flight) = self.in_flight.remove(&append) else { return };
-        self.takes_failed(&flight.parts);
+        self.takes_failed(&flight);
         let refusal = Refusal::Unrecordable(reason.to_string());
         for run in runs_of(&flight.parts) {
             let asked: Vec<Asked> =
@@ -182,7 +196,8 @@ impl Engine {
                 slot.inbox.push_front(asked);
             }
             slot.loading = true;
-            self.effects.push(EngineEffect::Load(run));
+            let tenant = slot.tenant.clone();
+            self.effects.push(EngineEffect::Load { tenant, run });
         }
     }
 
@@ -225,47 +240,36 @@ impl Engine {
     }
 
     /// What the append should have taken in groups is not taken.
-    fn takes_failed(&mut self, parts: &[StreamPart]) {
-        for part in parts {
+    fn takes_failed(&mut self, flight: &InFlight) {
+        for part in &flight.parts {
             if let Outgoing::Run(run, groups) = &part.outgoing
                 && admits(groups)
             {
                 self.admission_over(*run);
             }
             if let Outgoing::Take { group, .. } = &part.outgoing {
-                self.group_stale(group);
+                self.group_stale(&(flight.tenant.clone(), group.clone()));
             }
-        }
-    }
-
-    /// Keeps the pools' counts in step with a run's.
-    pub(super) fn count(&mut self, run: RunId, before: &[Held]) {
-        let Some(slot) = self.runs.get(&run) else { return };
-        let after = held(slot);
-        let kept = self.has_planted(Planted::SlotKept) && slot.state.cancel.is_some();
-        if after != before && !kept {
-            let pools = slot.state.pools.clone();
-            self.recount(&pools, before, &after);
         }
     }
 }
 
 /// Whether the engine itself asked, on what it knew then: it asks again when it knows better.
 pub(super) fn is_own(ask: &Ask) -> bool {
-    matches!(ask, Ask::Plan(_) | Ask::Admit | Ask::Refuse)
+    matches!(ask, Ask::Plan(..) | Ask::Admit | Ask::Refuse)
 }
 
 /// Whether the run's place in its group ends with these facts.
-pub(super) fn ends(groups: &[Vec<RunFact>]) -> bool {
-    groups.iter().flatten().any(|fact| matches!(fact.event, RunEvent::Finished(_)))
+pub(super) fn ends(groups: &[Decided]) -> bool {
+    facts_of(groups).any(|fact| matches!(fact.event, RunEvent::Finished(_)))
 }
 
 /// Whether the run takes its place in its group with these facts.
-pub(super) fn admits(groups: &[Vec<RunFact>]) -> bool {
-    groups.iter().flatten().any(|fact| matches!(fact.event, RunEvent::Admitted(_)))
+pub(super) fn admits(groups: &[Decided]) -> bool {
+    facts_of(groups).any(|fact| matches!(fact.event, RunEvent::Admitted(_)))
 }
 
-/// The group of a run, if it has one.
-pub(super) fn group_of(state: &RunState) -> Option<&str> {
-    state.plan.concurrency.as_ref().map(|c| c.group.as_str())
+/// The facts of all commands, in order.
+fn facts_of(groups: &[Decided]) -> impl Iterator<Item = &RunFact> {
+    groups.iter().flat_map(|group| &group.facts)
 }

@@ -1,10 +1,12 @@
 //! Everything that can wake the engine, and everything it can ask for: two closed lists.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use dagbook_events::admission::{Capacity, Quota};
 use dagbook_events::effect::Effect;
-use dagbook_events::ids::{RunId, StreamName};
-use dagbook_events::ports::Expected;
+use dagbook_events::ids::{RunId, StreamName, TenantId};
+use dagbook_events::ports::{Actor, Expected};
 use dagbook_events::run::{Rejection, RunCommand, RunFact};
 use dagbook_events::time::Timestamp;
 
@@ -25,13 +27,31 @@ pub enum Input {
     Pool {
         /// The executor's name.
         name: String,
-        /// Attempts at one time.
-        slots: u32,
+        /// What it has to give.
+        capacity: Capacity,
+    },
+    /// What a tenant may use, and its weight.
+    Tenant {
+        /// Which tenant.
+        tenant: TenantId,
+        /// What is set for it.
+        quota: Quota,
+    },
+    /// What all tenants together may use.
+    Limits(Quota),
+    /// What an executor starts is bound to a place: its attempts are planned for it.
+    Place {
+        /// The executor's name.
+        executor: String,
+        /// The place.
+        place: Arc<str>,
     },
     /// A stamped command. Without a request nobody waits for the answer.
     Command {
         /// Who waits.
         request: Option<RequestId>,
+        /// Who asks. None: the engine's own surroundings (timers, executors, other runs).
+        by: Option<Arc<Actor>>,
         /// For which run.
         run: RunId,
         /// What is asked.
@@ -57,6 +77,8 @@ pub enum Input {
     },
     /// Another process appended to a run that this engine owns.
     Foreign {
+        /// Whose run it is.
+        tenant: TenantId,
         /// The run.
         run: RunId,
         /// Version of the first of the facts.
@@ -77,6 +99,8 @@ pub enum Input {
     },
     /// The holders of a concurrency group, as recorded.
     Group {
+        /// Whose group it is.
+        tenant: TenantId,
         /// The group.
         group: String,
         /// Who holds a place, oldest first.
@@ -106,7 +130,12 @@ impl Input {
             | Self::Adopt { at, .. }
             | Self::Group { at, .. } => *at,
             Self::Command { command, .. } => command.at,
-            Self::Pool { .. } | Self::RetryAppend { .. } | Self::Recovered => Timestamp(i64::MIN),
+            Self::Pool { .. }
+            | Self::Tenant { .. }
+            | Self::Limits(_)
+            | Self::Place { .. }
+            | Self::RetryAppend { .. }
+            | Self::Recovered => Timestamp(i64::MIN),
         }
     }
 }
@@ -131,6 +160,8 @@ pub enum EngineEffect {
     Append {
         /// Correlation.
         append: AppendId,
+        /// Whose streams they are.
+        tenant: TenantId,
         /// The idempotency key.
         key: String,
         /// What to append.
@@ -146,11 +177,23 @@ pub enum EngineEffect {
         reason: String,
     },
     /// Read the run's whole history; answer with [`Input::Loaded`].
-    Load(RunId),
+    Load {
+        /// Whose run it is.
+        tenant: TenantId,
+        /// The run.
+        run: RunId,
+    },
     /// Read the group's stream; answer with [`Input::Group`].
-    LoadGroup(String),
+    LoadGroup {
+        /// Whose group it is.
+        tenant: TenantId,
+        /// The group.
+        group: String,
+    },
     /// Ask this of a run that another process owns.
     Elsewhere {
+        /// Whose run it is.
+        tenant: TenantId,
         /// The run.
         run: RunId,
         /// What is asked.
@@ -165,6 +208,8 @@ pub enum EngineEffect {
     },
     /// Facts of a run became durable. For those who watch.
     Recorded {
+        /// Whose.
+        tenant: TenantId,
         /// The run.
         run: RunId,
         /// Version of the first of the facts.
@@ -187,11 +232,22 @@ pub struct StreamPart {
     pub outgoing: Outgoing,
 }
 
+/// What one command made happen.
+#[derive(Debug, Clone)]
+pub struct Decided {
+    /// The facts: the first is the cause of the others.
+    pub facts: Vec<RunFact>,
+    /// Who asked for it, where a principal did. What follows from it is the system's.
+    pub by: Option<Arc<Actor>>,
+    /// W3C trace context of whoever submitted the run.
+    pub trace: Option<Arc<str>>,
+}
+
 /// What goes to a stream.
 #[derive(Debug, Clone)]
 pub enum Outgoing {
-    /// Facts of a run, grouped by command: the first of each group is its cause.
-    Run(RunId, Vec<Vec<RunFact>>),
+    /// Facts of a run, by command.
+    Run(RunId, Vec<Decided>),
     /// A run takes a place in the group.
     Take {
         /// The group.

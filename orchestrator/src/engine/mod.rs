@@ -7,18 +7,21 @@
 
 mod admission;
 mod append;
+mod figures;
 mod groups;
 mod input;
 mod planted;
 mod runs;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use dagbook_events::admission::Admission;
 use dagbook_events::ids::{RunId, StreamName};
 
-pub use admission::Pool;
+pub use figures::{EngineFigures, QueueFigures};
 pub use input::{
-    AppendId, Conclusion, EngineEffect, Input, Outgoing, Refusal, RequestId, StreamPart,
+    AppendId, Conclusion, Decided, EngineEffect, Input, Outgoing, Refusal, RequestId, StreamPart,
 };
 #[doc(hidden)]
 pub use planted::Planted;
@@ -28,9 +31,12 @@ use runs::RunSlot;
 #[derive(Debug, Default)]
 pub struct Engine {
     runs: BTreeMap<RunId, RunSlot>,
-    pools: BTreeMap<String, Pool>,
+    /// The place to which what an executor starts is bound.
+    places: BTreeMap<String, Arc<str>>,
     groups: groups::Groups,
-    waiting: admission::Waiting,
+    admission: Admission,
+    /// Decisions that admission took so far.
+    decisions: u64,
     in_flight: BTreeMap<AppendId, append::InFlight>,
     next_append: u64,
     next_order: u64,
@@ -76,17 +82,25 @@ impl Engine {
         self.now = self.now.max(input.at());
         match input {
             Input::Tick(_) => {}
-            Input::Pool { name, slots } => self.set_pool(name, slots),
-            Input::Command { request, run, command } => self.command(request, run, command),
+            Input::Pool { name, capacity } => self.set_pool(&name, capacity),
+            Input::Tenant { tenant, quota } => self.set_quota(&tenant, quota),
+            Input::Limits(limits) => self.set_limits(limits),
+            Input::Place { executor, place } => drop(self.places.insert(executor, place)),
+            Input::Command { request, by, run, command } => self.command(request, by, run, command),
             Input::Appended { append, result, at } => self.appended(append, result, at),
             Input::Loaded { run, facts, at } => self.loaded(run, facts, at),
-            Input::Foreign { run, from, facts, at } => self.foreign(run, from, &facts, at),
+            Input::Foreign { tenant, run, from, facts, at } => {
+                self.foreign(&tenant, run, from, &facts, at);
+            }
             Input::Adopt { run, facts, at } => self.adopt(run, facts, at),
-            Input::Group { group, holders, version, at } => {
-                self.group_loaded(&group, holders, version, at);
+            Input::Group { tenant, group, holders, version, at } => {
+                self.group_loaded(&(tenant, group), holders, version, at);
             }
             Input::RetryAppend { append } => self.retry_append(append),
-            Input::Recovered => self.recovering = false,
+            Input::Recovered => {
+                self.recovering = false;
+                self.fill_held_back();
+            }
         }
     }
 
@@ -98,11 +112,6 @@ impl Engine {
     /// Runs that this engine owns.
     pub fn run_ids(&self) -> impl Iterator<Item = RunId> + '_ {
         self.runs.keys().copied()
-    }
-
-    /// The slots of each pool and how many are taken: a fold over the live runs.
-    pub fn pools(&self) -> impl Iterator<Item = (&str, &Pool)> {
-        self.pools.iter().map(|(name, pool)| (name.as_str(), pool))
     }
 
     /// Whether nothing is on its way to the store.

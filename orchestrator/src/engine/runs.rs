@@ -1,9 +1,12 @@
 //! The runs that the engine owns: their live state, and what waits for them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use dagbook_events::admission::Line;
 use dagbook_events::effect::{Effect, Timer};
-use dagbook_events::ids::RunId;
+use dagbook_events::ids::{RunId, TenantId};
+use dagbook_events::ports::Actor;
 use dagbook_events::run::{
     self, Ask, Phase, Rejection, RunCommand, RunEvent, RunFact, RunState, fold, handle, react,
     timer_due,
@@ -11,28 +14,37 @@ use dagbook_events::run::{
 use dagbook_events::step::ReportBody;
 use dagbook_events::time::Timestamp;
 
-use super::admission::{held, note_ends};
 use super::planted::Planted;
-use super::{AppendId, Engine, EngineEffect, Refusal, RequestId};
+use super::{AppendId, Decided, Engine, EngineEffect, Refusal, RequestId};
 
 /// A command and who waits for its answer.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     pub(super) request: Option<RequestId>,
+    pub(super) by: Option<Arc<Actor>>,
     pub(super) command: RunCommand,
+}
+
+impl Asked {
+    /// What the engine asks itself.
+    pub(super) fn own(command: RunCommand) -> Self {
+        Self { request: None, by: None, command }
+    }
 }
 
 /// A run that the engine owns.
 #[derive(Debug)]
 pub(super) struct RunSlot {
+    /// Whose it is.
+    pub(super) tenant: TenantId,
     /// Folded as far as anything was decided.
     pub(super) state: RunState,
     /// Events that the store has confirmed.
     pub(super) durable: u64,
     /// Order among the runs of one priority.
     pub(super) order: u64,
-    /// Decided and not yet sent: groups of facts, a group for each command.
-    pub(super) open: Vec<Vec<RunFact>>,
+    /// Decided and not yet sent.
+    pub(super) open: Vec<Decided>,
     /// The commands behind them that must be decided again if the store refuses.
     pub(super) asked: Vec<Asked>,
     /// What waits for the append on its way, or for the run to be read.
@@ -47,15 +59,16 @@ pub(super) struct RunSlot {
     pub(super) holds_place: bool,
     /// So many of those that wait go to the store one by one.
     pub(super) one_by_one: usize,
-    /// For each pool, attempts whose end is decided and not recorded yet.
-    pub(super) ending: Vec<u32>,
-    /// For each pool, whether it stands in admission's queue.
-    pub(super) waits: Vec<bool>,
+    /// It got a place and could not use it: it waits for none until something changed.
+    pub(super) turned_down: bool,
+    /// How its demands stand, as admission was told.
+    pub(super) lines: Vec<Line>,
 }
 
 impl RunSlot {
-    fn new(order: u64) -> Self {
+    fn new(tenant: TenantId, order: u64) -> Self {
         Self {
+            tenant,
             state: RunState::unborn(),
             durable: 0,
             order,
@@ -67,8 +80,8 @@ impl RunSlot {
             seen: 0,
             holds_place: false,
             one_by_one: 0,
-            ending: Vec::new(),
-            waits: Vec::new(),
+            turned_down: false,
+            lines: Vec::new(),
         }
     }
 
@@ -88,21 +101,27 @@ impl RunSlot {
 }
 
 impl Engine {
-    pub(super) fn command(&mut self, request: Option<RequestId>, run: RunId, command: RunCommand) {
+    pub(super) fn command(
+        &mut self,
+        request: Option<RequestId>,
+        by: Option<Arc<Actor>>,
+        run: RunId,
+        command: RunCommand,
+    ) {
         if !self.runs.contains_key(&run) {
-            if !matches!(command.ask, Ask::Submit(_)) {
+            let Ask::Submit(submitted) = &command.ask else {
                 return self.reply(request, Err(Refusal::NotHere(run)));
-            }
-            self.new_slot(run);
+            };
+            self.new_slot(submitted.tenant.clone(), run);
         }
         let slot = self.runs.get_mut(&run).expect("it was found or made");
-        slot.inbox.push_back(Asked { request, command });
+        slot.inbox.push_back(Asked { request, by, command });
         self.work(run);
     }
 
-    fn new_slot(&mut self, run: RunId) -> &mut RunSlot {
+    fn new_slot(&mut self, tenant: TenantId, run: RunId) -> &mut RunSlot {
         self.next_order += 1;
-        self.runs.entry(run).or_insert(RunSlot::new(self.next_order))
+        self.runs.entry(run).or_insert(RunSlot::new(tenant, self.next_order))
     }
 
     /// Decides everything that waits for the run, if nothing of it is on its way.
@@ -126,7 +145,6 @@ impl Engine {
         }
         let early = self.has_planted(Planted::EffectsEarly);
         let Some(slot) = self.runs.get_mut(&run) else { return false };
-        let before = held(slot);
         let decided = handle(&mut slot.state, &asked.command);
         let accepted = decided.is_ok();
         match decided {
@@ -135,14 +153,15 @@ impl Engine {
                     let effects = facts.iter().flat_map(|fact| react(&slot.state, fact));
                     self.effects.extend(effects.map(EngineEffect::World));
                 }
-                note_ends(&slot.state, &facts, &mut slot.ending);
-                slot.open.push(facts);
+                slot.turned_down = false;
+                let trace = slot.state.facts().traceparent.as_deref().map(Arc::from);
+                slot.open.push(Decided { facts, by: asked.by.clone(), trace });
                 slot.asked.push(asked);
                 self.touched.insert(run);
             }
             Err(rejection) => self.refused(run, &asked, rejection),
         }
-        self.count(run, &before);
+        self.line_up(run);
         accepted
     }
 
@@ -168,7 +187,7 @@ impl Engine {
                     && !slot.state.live.contains_key(&report.attempt)
                 {
                     let pool = usize::from(slot.state.step(unit.step).pool);
-                    let executor = slot.state.pools[pool].clone();
+                    let executor = slot.state.pools[pool].executor.to_string();
                     let attempt = report.attempt;
                     self.effects.push(EngineEffect::World(Effect::Release { executor, attempt }));
                 }
@@ -196,26 +215,24 @@ impl Engine {
     }
 
     /// Facts are durable: now the world may hear of them.
-    pub(super) fn durable(&mut self, run: RunId, groups: Vec<Vec<RunFact>>, at: Timestamp) {
+    pub(super) fn durable(&mut self, run: RunId, facts: Vec<RunFact>, at: Timestamp) {
         let Some(slot) = self.runs.get_mut(&run) else { return };
-        let before = held(slot);
-        slot.ending.clear();
         let mut effects = Vec::new();
-        let facts: Vec<RunFact> = groups.into_iter().flatten().collect();
         let from = slot.durable;
         slot.durable += facts.len() as u64;
         if self.planted != Some(Planted::EffectsEarly) {
             effects.extend(facts.iter().flat_map(|fact| react(&slot.state, fact)));
         }
+        let tenant = slot.state.facts().tenant.clone();
         let finished = slot.state.is_finished();
         let queued = slot.state.phase == Phase::Queued;
         if took_place(&facts) {
             slot.holds_place = true;
         }
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
-        self.count(run, &before);
+        self.line_up(run);
         let left = facts.iter().any(|fact| matches!(fact.event, RunEvent::Finished(_)));
-        self.effects.push(EngineEffect::Recorded { run, from, facts });
+        self.effects.push(EngineEffect::Recorded { tenant, run, from, facts });
         if queued {
             self.seek_place(run, at);
         }
@@ -230,22 +247,24 @@ impl Engine {
 
     /// Nothing more will be decided for the run.
     pub(super) fn forget(&mut self, run: RunId) {
-        if let Some(slot) = self.runs.remove(&run) {
-            self.stand_down(run, &slot);
-            self.recount(&slot.state.pools, &held(&slot), &[]);
-        }
+        self.runs.remove(&run);
+        self.admission.remove(run);
+        self.fill_held_back();
         self.touched.remove(&run);
     }
 
     pub(super) fn adopt(&mut self, run: RunId, facts: Vec<RunFact>, at: Timestamp) {
-        if self.runs.contains_key(&run) || facts.is_empty() {
+        let Some(RunEvent::Submitted(submitted)) = facts.first().map(|fact| &fact.event) else {
+            return;
+        };
+        if self.runs.contains_key(&run) {
             return;
         }
-        let slot = self.new_slot(run);
+        let slot = self.new_slot(submitted.tenant.clone(), run);
         slot.state = fold(&facts);
         slot.holds_place = took_place(&facts);
         slot.durable = slot.state.version;
-        self.count(run, &[]);
+        self.line_up(run);
         let slot = &self.runs[&run];
         let owed = run::pending(&slot.state);
         let finished = slot.state.is_finished();
@@ -265,8 +284,7 @@ impl Engine {
         if !slot.loading {
             return;
         }
-        let before = held(slot);
-        slot.ending.clear();
+        slot.turned_down = false;
         let known = usize::try_from(slot.durable).unwrap_or(usize::MAX).min(facts.len());
         slot.loading = false;
         slot.state = fold(&facts);
@@ -277,12 +295,13 @@ impl Engine {
             effects.extend(react(&slot.state, fact));
         }
         let recorded = facts[known..].to_vec();
+        let tenant = slot.state.facts().tenant.clone();
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
         if !recorded.is_empty() {
             let from = known as u64;
-            self.effects.push(EngineEffect::Recorded { run, from, facts: recorded });
+            self.effects.push(EngineEffect::Recorded { tenant, run, from, facts: recorded });
         }
-        self.count(run, &before);
+        self.line_up(run);
         if self.runs.get(&run).is_some_and(|slot| slot.state.phase == Phase::Queued) {
             self.seek_place(run, at);
         }
@@ -297,8 +316,17 @@ impl Engine {
         }
     }
 
-    pub(super) fn foreign(&mut self, run: RunId, from: u64, facts: &[RunFact], at: Timestamp) {
-        let Some(slot) = self.runs.get_mut(&run) else { return };
+    pub(super) fn foreign(
+        &mut self,
+        tenant: &TenantId,
+        run: RunId,
+        from: u64,
+        facts: &[RunFact],
+        at: Timestamp,
+    ) {
+        let Some(slot) = self.runs.get_mut(&run).filter(|slot| slot.tenant == *tenant) else {
+            return;
+        };
         slot.seen = slot.seen.max(from + facts.len() as u64);
         // What is on its way may conflict with it, or have come before it: see `catch_up`.
         if slot.is_busy() || slot.seen <= slot.durable {
@@ -307,17 +335,17 @@ impl Engine {
         if !slot.open.is_empty() || from > slot.durable {
             slot.decide_again();
             slot.loading = true;
+            let tenant = slot.tenant.clone();
             self.touched.remove(&run);
-            return self.effects.push(EngineEffect::Load(run));
+            return self.effects.push(EngineEffect::Load { tenant, run });
         }
         let fresh = &facts[usize::try_from(slot.durable - from).unwrap_or(0)..];
-        let before = held(slot);
         for fact in fresh {
             let state = std::mem::replace(&mut slot.state, RunState::unborn());
             slot.state = run::evolve(state, fact);
         }
-        self.count(run, &before);
-        self.durable(run, vec![fresh.to_vec()], at);
+        slot.turned_down = false;
+        self.durable(run, fresh.to_vec(), at);
         self.line_up(run);
     }
 }

@@ -5,19 +5,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dagbook_events::ids::{Position, RunId, StreamName};
-use dagbook_events::ports::AppendError;
+use dagbook_events::ids::{AttemptId, Position, RunId, StreamName, TenantId};
+use dagbook_events::ports::{Actor, AppendError};
 use dagbook_events::run::{Ask, RunCommand, RunEvent};
 use dagbook_events::step::AttemptReport;
 use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{AskError, Runtime, Watch};
+use super::interpret::adopt::Standing;
+use super::life::{Life, LifeEnd};
 use super::ownership::Owned;
 use super::record::Recorder;
 use super::tail::{self, OwnRanges};
 use super::timers::Timers;
 use super::wake::Wake;
 use super::{Deps, interpret};
+use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
 use crate::engine::{Conclusion, Engine, EngineEffect, Input, RequestId};
 
 /// Wakes that are taken at one time, at most.
@@ -33,7 +36,11 @@ pub fn start(deps: Deps) -> Runtime {
         tokio::spawn(feed(executor.watch(), wakes.downgrade()));
     }
     let driver = Driver {
-        engine: Engine::new(),
+        engine: match deps.leading {
+            Some(_) => Engine::recovering(),
+            None => Engine::new(),
+        },
+        life: deps.leading.as_ref().map(|leading| leading.life.clone()).unwrap_or_default(),
         inputs: Vec::new(),
         recorder,
         deps: Arc::new(deps),
@@ -45,6 +52,7 @@ pub fn start(deps: Deps) -> Runtime {
         watchers: Vec::new(),
         owned: BTreeMap::new(),
         adopting: BTreeMap::new(),
+        standing: BTreeMap::new(),
     };
     tokio::spawn(driver.run(inbox));
     runtime
@@ -60,6 +68,13 @@ async fn feed(mut reports: dagbook_executors::Reports, wakes: mpsc::WeakUnbounde
     }
 }
 
+/// What was heard of a run while it was being read.
+#[derive(Default)]
+struct Early {
+    reports: Vec<AttemptReport>,
+    foreign: Vec<(TenantId, u64, Vec<dagbook_events::run::RunFact>)>,
+}
+
 pub(super) struct Driver {
     engine: Engine,
     /// What arrived and the engine has not taken yet.
@@ -67,32 +82,48 @@ pub(super) struct Driver {
     pub(super) recorder: Recorder,
     pub(super) deps: Arc<Deps>,
     pub(super) wakes: mpsc::WeakUnboundedSender<Wake>,
+    /// Whether anything may still be asked of the world.
+    pub(super) life: Life,
     own: OwnRanges,
     pub(super) timers: Timers,
     replies: BTreeMap<RequestId, oneshot::Sender<Result<(), AskError>>>,
     next_request: u64,
     watchers: Vec<mpsc::UnboundedSender<Watch>>,
     owned: BTreeMap<RunId, Owned>,
-    /// Runs that are being taken over, with what executors said of them meanwhile.
-    adopting: BTreeMap<RunId, Vec<AttemptReport>>,
+    /// Runs that are being taken over, with what was heard of them meanwhile.
+    adopting: BTreeMap<RunId, Early>,
+    /// What executors said of attempts that were taken over and not asked for again yet.
+    pub(super) standing: BTreeMap<AttemptId, Standing>,
 }
 
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Wake>) {
         for (name, slots) in self.deps.slots.clone() {
-            self.step(Input::Pool { name, slots });
+            let capacity = self.deps.limits.capacity(&name, slots);
+            self.step(Input::Pool { name, capacity });
         }
-        let start = self.deps.store.head().await.unwrap_or(Position(0));
+        self.step(Input::Limits(self.deps.limits.site));
+        for (executor, place) in self.deps.places.clone() {
+            self.step(Input::Place { executor, place });
+        }
+        let start = self.deps.leading.as_ref().map(|leading| leading.from);
         let tail = tail::follow(self.recorder.clone(), self.own.clone(), start, self.wakes.clone());
-        let tail = tokio::spawn(tail);
+        let alarm = self.life.alarm("the look at what others append");
+        let tail = tokio::spawn(async move {
+            let _alarm = alarm;
+            tail.await;
+        });
+        let life = self.life.clone();
+        let _alarm = life.alarm("the loop");
         let mut stopping: Option<oneshot::Sender<()>> = None;
         loop {
-            if stopping.is_some() && self.engine.is_settled() {
+            if self.life.is_over() || (stopping.is_some() && self.engine.is_settled()) {
                 break;
             }
             let pause = self.until_next_timer();
             tokio::select! {
                 biased;
+                _ = life.over() => break,
                 wake = inbox.recv() => match wake {
                     Some(Wake::Shutdown { done }) => stopping = Some(done),
                     Some(wake) => {
@@ -113,6 +144,8 @@ impl Driver {
             self.settle();
         }
         tail.abort();
+        // Whatever was spawned for this life asks executors for nothing more.
+        self.life.end(LifeEnd::Stopped);
         if let Some(done) = stopping {
             let _ = done.send(());
         }
@@ -133,26 +166,34 @@ impl Driver {
     fn fire_timers(&mut self) {
         let now = self.deps.clock.now();
         while let Some(timer) = self.timers.due(now) {
-            self.ask(timer.run, Ask::Timer(timer.kind), None);
+            self.ask(timer.run, Ask::Timer(timer.kind), None, None);
         }
     }
 
     fn wake(&mut self, wake: Wake) {
         let at = self.deps.clock.now();
         match wake {
-            Wake::Ask { run, ask, reply } => self.request(run, ask, reply),
+            Wake::Ask { run, ask, by, reply } => self.request(run, ask, by, reply),
             Wake::Watch { sender } => self.watchers.push(sender),
-            Wake::Adopt { run, reply } => self.adopt(run, reply),
-            Wake::Adopted { run, facts, reply } => {
+            Wake::Adopt { tenant, run, reply } => self.adopt(tenant, run, reply),
+            Wake::Adopted { run, facts, standing, reply } => {
                 let early = self.adopting.remove(&run).unwrap_or_default();
                 let _ = reply.send(match facts {
+                    Ok(facts) if self.is_driven_alone(&facts) => {
+                        self.owned.remove(&run);
+                        Err(AskError::Elsewhere(run))
+                    }
                     Ok(facts) => {
                         if is_over(&facts) {
                             self.deps.ownership.over(run);
                             self.owned.remove(&run);
                         }
+                        self.standing.extend(standing);
                         self.step(Input::Adopt { run, facts, at });
-                        early.into_iter().for_each(|report| self.report(report));
+                        for (tenant, from, facts) in early.foreign {
+                            self.step(Input::Foreign { tenant, run, from, facts, at });
+                        }
+                        early.reports.into_iter().for_each(|report| self.report(report));
                         Ok(())
                     }
                     Err(reason) => Err(AskError::Unreadable(reason)),
@@ -164,20 +205,45 @@ impl Driver {
                 self.step(Input::Appended { append, result, at });
             }
             Wake::Retry(append) => self.step(Input::RetryAppend { append }),
-            Wake::Loaded { run, facts: Ok(facts) } => self.step(Input::Loaded { run, facts, at }),
-            Wake::Loaded { run, facts: Err(reason) } => {
+            Wake::Loaded { run, facts: Ok(facts), .. } => {
+                self.step(Input::Loaded { run, facts, at });
+            }
+            Wake::Loaded { tenant, run, facts: Err(reason) } => {
                 self.tell(&Watch::StoreTrouble { reason, tries: 1 });
-                interpret::load::again(self, run);
+                interpret::load::again(self, tenant, run);
             }
-            Wake::Group { group, holders, version } => {
-                self.step(Input::Group { group, holders, version, at });
+            Wake::Group { tenant, group, holders, version } => {
+                self.step(Input::Group { tenant, group, holders, version, at });
             }
-            Wake::GroupChanged { group } => interpret::group::load(self, group),
-            Wake::Foreign { run, from, facts } => {
-                self.step(Input::Foreign { run, from, facts, at });
+            Wake::GroupChanged { tenant, group } => interpret::group::load(self, tenant, group),
+            Wake::Foreign { tenant, run, from, facts } => {
+                self.foreign(tenant, run, from, facts);
             }
             Wake::Cache { run, step, hit } => {
-                self.ask(run, Ask::CacheAnswer { step, hit }, None);
+                self.ask(run, Ask::CacheAnswer { step, hit }, None, None);
+            }
+            Wake::Figures { reply } => drop(reply.send(self.engine.figures())),
+            Wake::Recovered => self.step(Input::Recovered),
+            Wake::Quota { tenant, quota } => self.step(Input::Tenant { tenant, quota }),
+            Wake::Waits { tenant, run, step, reply } => {
+                let wait = self.engine.waits(&tenant, run, &step);
+                let _ = reply.send(wait.map(|wait| WaitFigures::of(wait, at)));
+            }
+            Wake::AllWaits { most, reply } => {
+                let waits = self.engine.all_waits(most).into_iter();
+                let waits = waits.map(|(tenant, run, demand, wait)| WaitNote {
+                    tenant,
+                    run,
+                    demand,
+                    figures: WaitFigures::of(wait, at),
+                });
+                let _ = reply.send(waits.collect());
+            }
+            Wake::OpenRuns { tenant, reply } => {
+                let _ = reply.send(self.engine.open_runs(&tenant));
+            }
+            Wake::AdmissionFigures { reply } => {
+                let _ = reply.send(AdmissionFigures::of(&self.engine));
             }
             Wake::Shutdown { .. } => {}
         }
@@ -186,8 +252,8 @@ impl Driver {
     /// Executors tell what they have while the run is still being read: that is kept for it.
     fn report(&mut self, report: AttemptReport) {
         match self.adopting.get_mut(&report.run) {
-            Some(early) => early.push(report),
-            None => self.ask(report.run, Ask::Observe(Box::new(report)), None),
+            Some(early) => early.reports.push(report),
+            None => self.ask(report.run, Ask::Observe(Box::new(report)), None, None),
         }
     }
 
@@ -208,6 +274,15 @@ impl Driver {
                 | AppendError::Busy { .. }
                 | AppendError::Unknown(_)),
             ) => Conclusion::Uncertain(e.to_string()),
+            Err(e @ AppendError::Fenced { .. }) => {
+                let reason = e.to_string();
+                self.life.end(LifeEnd::Fenced(reason.clone()));
+                Conclusion::Uncertain(reason)
+            }
+            // A person has to look first; nothing was appended.
+            Err(e @ AppendError::Halted(_)) if self.deps.leading.is_some() => {
+                Conclusion::Uncertain(e.to_string())
+            }
             Err(e) => Conclusion::Impossible(e.to_string()),
         }
     }
@@ -217,6 +292,7 @@ impl Driver {
         &mut self,
         run: RunId,
         ask: Ask,
+        by: Option<Arc<Actor>>,
         reply: Option<oneshot::Sender<Result<(), AskError>>>,
     ) {
         if matches!(ask, Ask::Submit(_))
@@ -227,7 +303,7 @@ impl Driver {
             }
             return;
         }
-        self.ask(run, ask, reply);
+        self.ask(run, ask, by, reply);
     }
 
     fn own(&mut self, run: RunId) -> Result<(), AskError> {
@@ -244,11 +320,50 @@ impl Driver {
         }
     }
 
-    fn adopt(&mut self, run: RunId, reply: oneshot::Sender<Result<(), AskError>>) {
+    /// What another process appended. A run that nobody drives yet is taken over at once.
+    fn foreign(
+        &mut self,
+        tenant: TenantId,
+        run: RunId,
+        from: u64,
+        facts: Vec<dagbook_events::run::RunFact>,
+    ) {
+        let is_new = self.deps.leading.is_some()
+            && self.engine.run(run).is_none()
+            && !self.adopting.contains_key(&run)
+            && matches!(facts.first().map(|fact| &fact.event), Some(RunEvent::Submitted(_)))
+            && !self.is_driven_alone(&facts);
+        if is_new {
+            let (reply, _adopted) = oneshot::channel();
+            return self.adopt(tenant, run, reply);
+        }
+        // The reading under way may or may not have it: the engine compares versions.
+        if let Some(early) = self.adopting.get_mut(&run) {
+            return early.foreign.push((tenant, from, facts));
+        }
+        let at = self.deps.clock.now();
+        self.step(Input::Foreign { tenant, run, from, facts, at });
+    }
+
+    /// Whether a process drives the run by itself, which then is nothing for the site's engine.
+    fn is_driven_alone(&self, facts: &[dagbook_events::run::RunFact]) -> bool {
+        self.deps.leading.is_some()
+            && matches!(
+                facts.first().map(|fact| &fact.event),
+                Some(RunEvent::Submitted(submitted)) if submitted.driven_at.is_some()
+            )
+    }
+
+    fn adopt(
+        &mut self,
+        tenant: TenantId,
+        run: RunId,
+        reply: oneshot::Sender<Result<(), AskError>>,
+    ) {
         match self.own(run) {
             Ok(()) => {
                 self.adopting.entry(run).or_default();
-                interpret::adopt::perform(self, run, reply);
+                interpret::adopt::perform(self, tenant, run, reply);
             }
             Err(error) => {
                 let _ = reply.send(Err(error));
@@ -266,13 +381,14 @@ impl Driver {
         submitted: dagbook_events::run::event::Submitted,
         reply: oneshot::Sender<Result<(), AskError>>,
     ) {
-        self.request(run, Ask::Submit(Box::new(submitted)), Some(reply));
+        self.request(run, Ask::Submit(Box::new(submitted)), None, Some(reply));
     }
 
     pub(super) fn ask(
         &mut self,
         run: RunId,
         ask: Ask,
+        by: Option<Arc<Actor>>,
         reply: Option<oneshot::Sender<Result<(), AskError>>>,
     ) {
         let request = reply.map(|reply| {
@@ -282,7 +398,7 @@ impl Driver {
             request
         });
         let command = RunCommand { at: self.deps.clock.now(), ask };
-        self.step(Input::Command { request, run, command });
+        self.step(Input::Command { request, by, run, command });
     }
 
     fn step(&mut self, input: Input) {
@@ -294,6 +410,9 @@ impl Driver {
         while !self.inputs.is_empty() {
             let inputs = std::mem::take(&mut self.inputs);
             for effect in self.engine.steps(inputs) {
+                if self.life.is_over() {
+                    return;
+                }
                 self.perform(effect);
             }
         }
@@ -301,32 +420,42 @@ impl Driver {
 
     fn perform(&mut self, effect: EngineEffect) {
         match effect {
-            EngineEffect::Append { append, key, parts } => {
-                interpret::append::perform(self, append, key, parts);
+            EngineEffect::Append { append, tenant, key, parts } => {
+                interpret::append::perform(self, append, tenant, key, parts);
             }
             EngineEffect::RetryLater { append, tries, reason } => {
                 self.tell(&Watch::StoreTrouble { reason, tries });
                 interpret::append::later(self, append, tries);
             }
-            EngineEffect::Load(run) => interpret::load::perform(self, run),
-            EngineEffect::LoadGroup(group) => interpret::group::load(self, group),
-            EngineEffect::Elsewhere { run, command } => {
-                interpret::elsewhere::perform(self, run, command);
+            EngineEffect::Load { tenant, run } => interpret::load::perform(self, tenant, run),
+            EngineEffect::LoadGroup { tenant, group } => {
+                interpret::group::load(self, tenant, group);
+            }
+            EngineEffect::Elsewhere { tenant, run, command } => {
+                interpret::elsewhere::perform(self, tenant, run, command);
             }
             EngineEffect::Reply { request, result } => {
                 if let Some(reply) = self.replies.remove(&request) {
                     let _ = reply.send(result.map_err(AskError::from));
                 }
             }
-            EngineEffect::Recorded { run, from, facts } => self.recorded(run, from, facts),
+            EngineEffect::Recorded { tenant, run, from, facts } => {
+                self.recorded(tenant, run, from, facts);
+            }
             EngineEffect::World(effect) => interpret::world(self, effect),
         }
     }
 
-    fn recorded(&mut self, run: RunId, from: u64, facts: Vec<dagbook_events::run::RunFact>) {
+    fn recorded(
+        &mut self,
+        tenant: TenantId,
+        run: RunId,
+        from: u64,
+        facts: Vec<dagbook_events::run::RunFact>,
+    ) {
         let finished = is_over(&facts);
         if !self.watchers.is_empty() {
-            self.tell(&Watch::Recorded { run, from, facts });
+            self.tell(&Watch::Recorded { tenant, run, from, facts });
         }
         if finished {
             self.timers.clear_run(run);

@@ -1,18 +1,25 @@
 //! The way in for everyone outside the driver.
 
-use dagbook_events::ids::RunId;
+use std::sync::Arc;
+
+use dagbook_events::admission::Quota;
+use dagbook_events::ids::{RunId, StepKey, TenantId};
+use dagbook_events::ports::Actor;
 use dagbook_events::run::event::Submitted;
 use dagbook_events::run::{Ask, RunEvent, RunFact};
 use tokio::sync::{mpsc, oneshot};
 
 use super::wake::Wake;
-use crate::engine::Refusal;
+use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
+use crate::engine::{EngineFigures, Refusal};
 
 /// What became durable, or what stands in the way of it.
 #[derive(Debug, Clone)]
 pub enum Watch {
     /// Facts of a run.
     Recorded {
+        /// Whose.
+        tenant: TenantId,
         /// The run.
         run: RunId,
         /// Version of the first of the facts.
@@ -46,7 +53,7 @@ pub enum AskError {
     Stopped,
 }
 
-/// A running orchestrator.
+/// A running orchestrator. Everyone who asks says who they are; the record names them.
 #[derive(Clone)]
 pub struct Runtime {
     pub(super) wakes: mpsc::UnboundedSender<Wake>,
@@ -54,23 +61,69 @@ pub struct Runtime {
 
 impl Runtime {
     /// Accepts a run; returns when it is durable.
-    pub async fn submit(&self, submitted: Submitted) -> Result<(), AskError> {
+    pub async fn submit(&self, submitted: Submitted, by: &Actor) -> Result<(), AskError> {
         let run = submitted.run;
-        self.ask(run, Ask::Submit(Box::new(submitted))).await
+        self.ask(run, Ask::Submit(Box::new(submitted)), by).await
     }
 
     /// Asks something of a run that this process owns; returns when it is durable.
-    pub async fn ask(&self, run: RunId, ask: Ask) -> Result<(), AskError> {
+    pub async fn ask(&self, run: RunId, ask: Ask, by: &Actor) -> Result<(), AskError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Wake::Ask { run, ask, reply: Some(reply) })?;
+        let by = Some(Arc::new(by.clone()));
+        self.send(Wake::Ask { run, ask, by, reply: Some(reply) })?;
         answer.await.map_err(|_| AskError::Stopped)?
     }
 
     /// Takes over an unfinished run from the record.
-    pub async fn adopt(&self, run: RunId) -> Result<(), AskError> {
+    pub async fn adopt(&self, tenant: &TenantId, run: RunId) -> Result<(), AskError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Wake::Adopt { run, reply })?;
+        let tenant = tenant.clone();
+        self.send(Wake::Adopt { tenant, run, reply })?;
         answer.await.map_err(|_| AskError::Stopped)?
+    }
+
+    /// Every run that may hold places is here: from now on attempts are planned.
+    pub fn recovered(&self) {
+        // A driver that is gone plans nothing.
+        let _ = self.wakes.send(Wake::Recovered);
+    }
+
+    /// Sets what a tenant may use, and its weight. Told again, it changes nothing.
+    pub fn set_quota(&self, tenant: &TenantId, quota: Quota) {
+        let _ = self.wakes.send(Wake::Quota { tenant: tenant.clone(), quota });
+    }
+
+    /// Why a step waits for its place, with the numbers; none: it waits for none here.
+    pub async fn waits(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+        step: &StepKey,
+    ) -> Result<Option<WaitFigures>, AskError> {
+        let (tenant, step) = (tenant.clone(), step.clone());
+        self.look(|reply| Wake::Waits { tenant, run, step, reply }).await
+    }
+
+    /// What waits for places, at most so much of it.
+    pub async fn all_waits(&self, most: usize) -> Result<Vec<WaitNote>, AskError> {
+        self.look(|reply| Wake::AllWaits { most, reply }).await
+    }
+
+    /// Runs of the tenant that are here and not over, and those of all tenants.
+    pub async fn open_runs(&self, tenant: &TenantId) -> Result<(u64, u64), AskError> {
+        let tenant = tenant.clone();
+        self.look(|reply| Wake::OpenRuns { tenant, reply }).await
+    }
+
+    /// What is held and what waits, in numbers.
+    pub async fn admission_figures(&self) -> Result<AdmissionFigures, AskError> {
+        self.look(|reply| Wake::AdmissionFigures { reply }).await
+    }
+
+    async fn look<T>(&self, wake: impl FnOnce(oneshot::Sender<T>) -> Wake) -> Result<T, AskError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(wake(reply))?;
+        answer.await.map_err(|_| AskError::Stopped)
     }
 
     /// What becomes durable from now on.
@@ -79,6 +132,13 @@ impl Runtime {
         // When the driver is gone the receiver ends at once, which says it.
         let _ = self.wakes.send(Wake::Watch { sender });
         receiver
+    }
+
+    /// What the engine holds, in numbers; none: the loop has stopped.
+    pub async fn figures(&self) -> Option<EngineFigures> {
+        let (reply, answer) = oneshot::channel();
+        self.wakes.send(Wake::Figures { reply }).ok()?;
+        answer.await.ok()
     }
 
     /// Stops the loop once nothing is on its way to the store. Attempts go on.

@@ -12,10 +12,11 @@ use dagbook_events::ports::{
 use dagbook_events::ports::{AppendError, BlobRef};
 use dagbook_events::run::{RunEvent, RunFact};
 use dagbook_events::time::Timestamp;
+use dagbook_events::trace::TraceContext;
 use serde_json::json;
 
 use super::Deps;
-use crate::engine::{Outgoing, StreamPart};
+use crate::engine::{Decided, Outgoing, StreamPart};
 
 /// Events read at one time.
 const PAGE: usize = 2_000;
@@ -52,8 +53,6 @@ pub struct Recorder {
     blobs: Arc<dyn Blobs>,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
-    tenant: TenantId,
-    person: Arc<Actor>,
     system: Arc<Actor>,
     executor: Arc<Actor>,
     planner: Arc<Mutex<Planner>>,
@@ -68,8 +67,6 @@ impl Recorder {
             blobs: deps.blobs.clone(),
             clock: deps.clock.clone(),
             rng: deps.rng.clone(),
-            tenant: deps.tenant.clone(),
-            person: Arc::new(deps.person.clone()),
             system: actor("system", "engine"),
             executor: actor("executor", "executor"),
             planner: Arc::new(Mutex::new(Planner::default())),
@@ -106,14 +103,14 @@ impl Recorder {
     async fn run_events(
         &self,
         run: RunId,
-        groups: &[Vec<RunFact>],
+        groups: &[Decided],
     ) -> Result<Vec<NewEvent>, AppendError> {
         let correlation: Arc<str> = Arc::from(run.to_string());
-        let trace: Arc<str> = Arc::from(run_trace(run));
-        let mut events = Vec::with_capacity(groups.iter().map(Vec::len).sum());
+        let mut events = Vec::with_capacity(groups.iter().map(|group| group.facts.len()).sum());
         for group in groups {
+            let trace: Arc<str> = Arc::from(run_trace(run, group.trace.as_deref()).to_string());
             let mut cause = None;
-            for fact in group {
+            for fact in &group.facts {
                 let encoded =
                     encode(&fact.event).map_err(|e| AppendError::Invalid(e.to_string()))?;
                 let id = self.event_id();
@@ -122,7 +119,11 @@ impl Recorder {
                     id,
                     kind: Arc::from(encoded.kind),
                     at: fact.at,
-                    actor: self.actor_of(&fact.event),
+                    actor: match (&group.by, cause) {
+                        (Some(by), None) => by.clone(),
+                        (None, None) => self.actor_of(&fact.event),
+                        _ => self.system.clone(),
+                    },
                     causation: cause,
                     correlation: Some(correlation.clone()),
                     traceparent: Some(trace.clone()),
@@ -161,15 +162,9 @@ impl Recorder {
         }
     }
 
+    /// Who is behind a cause that no principal asked for.
     fn actor_of(&self, event: &RunEvent) -> Arc<Actor> {
         match event {
-            RunEvent::Submitted(e) if e.parent.is_some() => self.system.clone(),
-            RunEvent::Submitted(_)
-            | RunEvent::Paused(_)
-            | RunEvent::Resumed(_)
-            | RunEvent::CancelRequested(_)
-            | RunEvent::Signaled(_)
-            | RunEvent::ApprovalGiven(_) => self.person.clone(),
             RunEvent::AttemptPending(_)
             | RunEvent::AttemptStarted(_)
             | RunEvent::AttemptStopping(_)
@@ -184,25 +179,30 @@ impl Recorder {
     }
 
     /// The whole history of a run, with envelopes.
-    pub async fn history(&self, run: RunId) -> Result<Vec<RecordedFact>, RecordError> {
-        self.stream(&StreamName::run(run), 0).await
+    pub async fn history(
+        &self,
+        tenant: &TenantId,
+        run: RunId,
+    ) -> Result<Vec<RecordedFact>, RecordError> {
+        self.stream(tenant, &StreamName::run(run), 0).await
     }
 
     /// The whole history of a run.
-    pub async fn facts(&self, run: RunId) -> Result<Vec<RunFact>, RecordError> {
-        Ok(self.history(run).await?.into_iter().map(|r| r.fact).collect())
+    pub async fn facts(&self, tenant: &TenantId, run: RunId) -> Result<Vec<RunFact>, RecordError> {
+        Ok(self.history(tenant, run).await?.into_iter().map(|r| r.fact).collect())
     }
 
     /// Events of a run's stream from a version on.
     pub async fn stream(
         &self,
+        tenant: &TenantId,
         stream: &StreamName,
         from: u64,
     ) -> Result<Vec<RecordedFact>, RecordError> {
         let mut facts = Vec::new();
         loop {
             let next = from + facts.len() as u64;
-            let page = self.store.read_stream(&self.tenant, stream, next, PAGE).await?;
+            let page = self.store.read_stream(tenant, stream, next, PAGE).await?;
             let full = page.len() == PAGE;
             for recorded in page {
                 facts.push(self.read(&recorded).await?);
@@ -241,12 +241,16 @@ impl Recorder {
     }
 
     /// Who holds a place in a concurrency group, oldest first, and the stream's version.
-    pub async fn group(&self, group: &str) -> Result<(Vec<RunId>, u64), RecordError> {
+    pub async fn group(
+        &self,
+        tenant: &TenantId,
+        group: &str,
+    ) -> Result<(Vec<RunId>, u64), RecordError> {
         let stream = StreamName::concurrency(group);
         let mut holders: Vec<RunId> = Vec::new();
         let mut version = 0;
         loop {
-            let page = self.store.read_stream(&self.tenant, &stream, version, PAGE).await?;
+            let page = self.store.read_stream(tenant, &stream, version, PAGE).await?;
             if page.is_empty() {
                 return Ok((holders, version));
             }
@@ -269,8 +273,34 @@ impl Recorder {
     }
 }
 
-/// The trace context of a run as a whole, derived from its id.
-fn run_trace(run: RunId) -> String {
-    let digest = Sha256Digest::of(run.0.as_bytes()).to_hex();
-    format!("00-{}-{}-01", &digest[..32], &digest[32..48])
+/// The span of a run as a whole, in the trace of whoever submitted it (`asked` is their W3C
+/// `traceparent`) or in one of its own.
+fn run_trace(run: RunId, asked: Option<&str>) -> TraceContext {
+    TraceContext::of_run_within(run, asked.and_then(|text| text.parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_goes_on_in_its_submitters_trace_with_a_span_of_its_own() {
+        let run = RunId(uuid::Uuid::from_u128(7));
+        let own = run_trace(run, None);
+        let asked = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+        let continued = run_trace(run, Some(asked));
+        let (own, continued) = (own.to_string(), continued.to_string());
+        assert!(continued.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{continued}");
+        assert!(continued.ends_with("-00"), "whether it is sampled is theirs: {continued}");
+        assert_eq!(own[36..52], continued[36..52], "the run's own span");
+        for nonsense in [
+            "",
+            "00",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+        ] {
+            assert_eq!(run_trace(run, Some(nonsense)).to_string(), own, "{nonsense}");
+        }
+    }
 }

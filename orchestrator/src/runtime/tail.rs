@@ -1,5 +1,6 @@
 //! What other processes append: found by position, so that nothing is missed and nothing of our
-//! own is read twice. A hint from the bus would only make it quicker.
+//! own is read twice. The store says when there is something new; that is a hint, and a slow look
+//! gives the same result later.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +13,12 @@ use tokio::sync::mpsc;
 use super::record::Recorder;
 use super::wake::Wake;
 
-/// How often other processes' events are looked for.
-const INTERVAL: Duration = Duration::from_millis(250);
+/// The longest wait for the store to tell of something new.
+const WAIT: Duration = Duration::from_secs(1);
+/// How long our own appends are given to be known as ours, so that they are not read again.
+const SETTLE: Duration = Duration::from_millis(25);
+/// How long a store that is away is left alone.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Positions that this process appended itself and the tail has not passed yet.
 #[derive(Debug, Default, Clone)]
@@ -50,17 +55,32 @@ impl OwnRanges {
 pub(super) async fn follow(
     recorder: Recorder,
     own: OwnRanges,
-    start: Position,
+    start: Option<Position>,
     wakes: mpsc::WeakUnboundedSender<Wake>,
 ) {
-    let mut cursor = start;
+    let store = recorder.store().clone();
+    let mut cursor = match start {
+        Some(start) => start,
+        None => loop {
+            match store.head().await {
+                Ok(head) => break head,
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        },
+    };
     loop {
-        tokio::time::sleep(INTERVAL).await;
         if wakes.upgrade().is_none() {
             return;
         }
         cursor = own.skip(cursor);
-        let Ok(head) = recorder.store().head().await else { continue };
+        let Ok(head) = store.wait_beyond(cursor, WAIT).await else {
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
+        if own.skip(cursor) < head {
+            tokio::time::sleep(SETTLE).await;
+        }
+        cursor = own.skip(cursor);
         while cursor < head {
             let Ok(page) = recorder.store().read_after(cursor, 500).await else { break };
             let Some(last) = page.last().map(|r| r.position) else { break };
@@ -77,17 +97,18 @@ pub(super) async fn follow(
 }
 
 async fn tell(recorder: &Recorder, recorded: &Recorded, wakes: &mpsc::UnboundedSender<Wake>) {
+    let tenant = recorded.tenant.clone();
     if let Some(run) = recorded.stream.as_run() {
         // An event that cannot be read now is met again when the run itself is read.
         if let Ok(read) = recorder.read(recorded).await {
-            let wake = Wake::Foreign { run, from: recorded.version, facts: vec![read.fact] };
-            let _ = wakes.send(wake);
+            let (from, facts) = (recorded.version, vec![read.fact]);
+            let _ = wakes.send(Wake::Foreign { tenant, run, from, facts });
         }
     } else if recorded.stream.as_str().starts_with("concurrency/")
         && let Ok(envelope) = Envelope::parse(&recorded.leaf)
         && let Ok(data) = envelope.data_object()
         && let Some(group) = data.get("group").and_then(|g| g.as_str())
     {
-        let _ = wakes.send(Wake::GroupChanged { group: group.to_string() });
+        let _ = wakes.send(Wake::GroupChanged { tenant, group: group.to_string() });
     }
 }

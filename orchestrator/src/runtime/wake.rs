@@ -1,27 +1,40 @@
 //! Everything that can wake the driver, in one list.
 
-use dagbook_events::ids::{Position, RunId};
-use dagbook_events::ports::AppendError;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dagbook_events::admission::Quota;
+use dagbook_events::ids::{AttemptId, Position, RunId, StepKey, TenantId};
+use dagbook_events::ports::{Actor, AppendError};
 use dagbook_events::run::event::ReusedResult;
 use dagbook_events::run::{Ask, RunFact};
 use dagbook_events::step::AttemptReport;
 use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{AskError, Watch};
+use super::interpret::adopt::Standing;
+use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
 use crate::engine::AppendId;
 
 /// What can wake the driver.
 pub(super) enum Wake {
     /// Somebody asks something of a run.
-    Ask { run: RunId, ask: Ask, reply: Option<oneshot::Sender<Result<(), AskError>>> },
+    Ask {
+        run: RunId,
+        ask: Ask,
+        by: Option<Arc<Actor>>,
+        reply: Option<oneshot::Sender<Result<(), AskError>>>,
+    },
     /// Somebody wants to see what becomes durable.
     Watch { sender: mpsc::UnboundedSender<Watch> },
     /// A run is taken over from the record.
-    Adopt { run: RunId, reply: oneshot::Sender<Result<(), AskError>> },
+    Adopt { tenant: TenantId, run: RunId, reply: oneshot::Sender<Result<(), AskError>> },
     /// Its history was read, and executors were asked what they have of it.
     Adopted {
         run: RunId,
         facts: Result<Vec<RunFact>, String>,
+        /// What executors say of its live attempts.
+        standing: BTreeMap<AttemptId, Standing>,
         reply: oneshot::Sender<Result<(), AskError>>,
     },
     /// An executor reports.
@@ -31,15 +44,34 @@ pub(super) enum Wake {
     /// The wait before an append is repeated is over.
     Retry(AppendId),
     /// A run was read again.
-    Loaded { run: RunId, facts: Result<Vec<RunFact>, String> },
+    Loaded { tenant: TenantId, run: RunId, facts: Result<Vec<RunFact>, String> },
     /// A concurrency group was read.
-    Group { group: String, holders: Vec<RunId>, version: u64 },
+    Group { tenant: TenantId, group: String, holders: Vec<RunId>, version: u64 },
     /// Another process appended to a run.
-    Foreign { run: RunId, from: u64, facts: Vec<RunFact> },
+    Foreign { tenant: TenantId, run: RunId, from: u64, facts: Vec<RunFact> },
     /// Another process appended to a group.
-    GroupChanged { group: String },
+    GroupChanged { tenant: TenantId, group: String },
+    /// Every run that may hold places was taken over.
+    Recovered,
+    /// A tenant's quota was set.
+    Quota { tenant: TenantId, quota: Quota },
+    /// Somebody asks why a step waits for its place.
+    Waits {
+        tenant: TenantId,
+        run: RunId,
+        step: StepKey,
+        reply: oneshot::Sender<Option<WaitFigures>>,
+    },
+    /// Somebody asks what waits for places.
+    AllWaits { most: usize, reply: oneshot::Sender<Vec<WaitNote>> },
+    /// Somebody asks how many runs are not over.
+    OpenRuns { tenant: TenantId, reply: oneshot::Sender<(u64, u64)> },
+    /// Somebody asks what is held and what waits, in numbers.
+    AdmissionFigures { reply: oneshot::Sender<AdmissionFigures> },
     /// The cache answered.
-    Cache { run: RunId, step: dagbook_events::ids::StepKey, hit: Option<Box<ReusedResult>> },
+    Cache { run: RunId, step: StepKey, hit: Option<Box<ReusedResult>> },
+    /// Somebody wants the engine's numbers.
+    Figures { reply: oneshot::Sender<crate::engine::EngineFigures> },
     /// Stop after what is on its way.
     Shutdown { done: oneshot::Sender<()> },
 }

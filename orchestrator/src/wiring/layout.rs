@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use std::io::Write;
+use std::sync::Arc;
+
+use dagbook_events::journal::clock::SystemRng;
+use dagbook_events::ports::Rng;
+
 use super::OpenError;
 
 /// Where the parts of a data folder are.
@@ -12,6 +18,36 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// The identity of the place that this folder is: a text made once, that goes with the
+    /// folder. What is started here can be found again here, and nowhere else.
+    pub fn place(&self) -> Result<Arc<str>, OpenError> {
+        let path = self.data.join("place");
+        let failed = |error: std::io::Error| super::folder(&path)(error.to_string());
+        loop {
+            match std::fs::read_to_string(&path) {
+                Ok(text) if is_place(text.trim()) => return Ok(Arc::from(text.trim())),
+                Ok(_) => {
+                    let reason = "the file `place` names no place; remove it if nothing runs here";
+                    return Err(super::folder(&path)(reason.to_string()));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+            let name: String =
+                SystemRng.bytes()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+            let folder = self.data.as_path();
+            let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+            writeln!(file, "{name}").map_err(failed)?;
+            file.as_file().sync_all().map_err(failed)?;
+            // Of two that make it at one time one is the first; the other reads that.
+            if let Err(error) = file.persist_noclobber(&path)
+                && error.error.kind() != std::io::ErrorKind::AlreadyExists
+            {
+                return Err(failed(error.error));
+            }
+        }
+    }
+
     /// Kept content.
     pub fn blobs(&self) -> PathBuf {
         self.data.join("blobs")
@@ -47,6 +83,11 @@ impl Layout {
         self.keys().join("signing.key")
     }
 
+    /// The keys that seal secrets, unless they are configured to be elsewhere.
+    pub fn site_key(&self) -> PathBuf {
+        self.keys().join("site.key")
+    }
+
     /// Checkpoints that were signed here.
     pub fn checkpoints(&self) -> PathBuf {
         self.data.join("checkpoints")
@@ -71,4 +112,8 @@ pub(super) fn make_folder(path: &Path) -> Result<PathBuf, OpenError> {
         std::fs::write(path.join(".gitignore"), "*\n").map_err(failed)?;
     }
     Ok(path)
+}
+
+fn is_place(text: &str) -> bool {
+    text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }

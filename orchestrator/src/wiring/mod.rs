@@ -4,10 +4,13 @@
 //! Reading order: [`Installation::open`] puts a record together; [`copy`] reaches its second
 //! copy and its tiles, also where the store is away; [`keeper`] keeps them up to date.
 
+mod administration;
+mod archive;
 mod copy;
 mod keeper;
 mod layout;
 mod local;
+mod retention;
 mod sources;
 mod store;
 mod witness;
@@ -25,9 +28,12 @@ use dagbook_events::journal::checkpoints::{
 };
 use dagbook_events::journal::clock::{SystemClock, SystemRng};
 use dagbook_events::journal::keys::FileSigner;
+use dagbook_events::journal::store::MemoryStore;
 use dagbook_events::journal::store::postgres::MigrateError;
 use dagbook_events::journal::verify::{AuditSource, SignedHead};
-use dagbook_events::ports::{Actor, Blobs, Clock, EventStore, Leases, Restore};
+use dagbook_events::ports::{
+    Actor, Archive, Blobs, Clock, EventStore, Leases, Restore, Shelf, Upkeep,
+};
 use dagbook_executors::Registry;
 
 pub use self::copy::{Jet, objects, shown_objects};
@@ -37,7 +43,7 @@ pub use self::local::default_slots;
 pub use self::sources::{SourceName, SourceUnknown, Sources, SourcesError, site_key};
 pub use self::store::MIGRATION_PATIENCE;
 pub use self::witness::{WitnessOpenError, WitnessPlace, open_witness};
-use crate::adapters::{CacheFiles, RunLocks, SecretFiles};
+use crate::adapters::{CacheFiles, RunLocks, SealedSecrets, SecretFiles, SiteKeys};
 use crate::config::{Config, DataDir, Migrate};
 use crate::runtime::Deps;
 
@@ -52,12 +58,20 @@ pub struct Installation {
     pub data: PathBuf,
     /// Who drives what.
     pub locks: RunLocks,
-    /// Secrets.
+    /// Secrets that an earlier program kept in files.
     pub secrets: SecretFiles,
+    /// The keys that seal secrets.
+    pub site_keys: Arc<SiteKeys>,
     /// The store as an auditor reads it.
     pub audit: Arc<dyn AuditSource>,
     /// Leases, where the store is shared by many.
     pub leases: Option<Arc<dyn Leases>>,
+    /// Small things that change, beside the record.
+    pub shelf: Arc<dyn Shelf>,
+    /// What the store keeps beside events for a while.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// Lets the oldest events leave the store for the tiles, where it can.
+    pub archive: Option<Arc<dyn Archive>>,
     /// Gives the store back what it has lost.
     pub restore: Arc<dyn Restore>,
     /// Keeps the copy and the tiles up to date, where there are any and this process appends.
@@ -77,6 +91,9 @@ pub enum Purpose {
     /// To keep the copy, the signed heads and the tiles up to date for others. Does not wait
     /// for the first comparison.
     Keep,
+    /// To serve: to append, and to run steps with [`Installation::executors`] while this process
+    /// leads. Does not wait for the first comparison: until then nothing can be appended.
+    Serve,
     /// To run steps, so many at one time; by default four for each core.
     Execute {
         /// Attempts at one time.
@@ -158,9 +175,11 @@ impl Installation {
         let secrets = SecretFiles::new(layout.secrets());
         let mut deps = deps(config, &layout, opened.store.clone())?;
         deps.ownership = Arc::new(locks.clone());
+        deps.shelf = opened.shelf.clone();
+        let site_keys = Arc::new(site_keys(config, &layout));
         if let Purpose::Execute { slots } = purpose {
-            (deps.executors, deps.slots) =
-                local::executor(&folder, &deps.blobs, &secrets, slots).await?;
+            let local = executors(&deps, &layout, &site_keys, &secrets, slots).await?;
+            (deps.executors, deps.slots, deps.places) = local;
         }
         let objects = if appends { copy::objects(config, &layout)? } else { None };
         let keeper = match jet.is_some() || objects.is_some() {
@@ -174,7 +193,7 @@ impl Installation {
                     checkpoints: checkpoints(&layout, &config.site)?,
                     witnesses: config.witnesses.clone(),
                 })?;
-                if purpose != Purpose::Keep {
+                if !matches!(purpose, Purpose::Keep | Purpose::Serve) {
                     keeper.first_look(FIRST_LOOK).await?;
                 }
                 Some(keeper)
@@ -185,12 +204,22 @@ impl Installation {
             data: folder,
             locks,
             secrets,
+            site_keys,
             audit: opened.audit,
             leases: opened.leases,
             restore: opened.restore,
+            shelf: opened.shelf,
+            upkeep: opened.upkeep,
+            archive: opened.archive,
             keeper,
             site: config.site.clone(),
         })
+    }
+
+    /// Executors of this machine, with their slots and places, that nobody else shares: for one
+    /// term of leading. They are to be shut down when it is over.
+    pub async fn executors(&self, slots: Option<u32>) -> Result<Executors, OpenError> {
+        executors(&self.deps, &self.layout(), &self.site_keys, &self.secrets, slots).await
     }
 
     /// Signs a checkpoint of the tenant's log as it is now, with a key that is made on first
@@ -223,6 +252,31 @@ impl Installation {
     }
 }
 
+/// Executors by name, their slots, and the places to which they are bound.
+pub type Executors = (Registry, BTreeMap<String, u32>, BTreeMap<String, Arc<str>>);
+
+async fn executors(
+    deps: &Deps,
+    layout: &Layout,
+    keys: &Arc<SiteKeys>,
+    files: &SecretFiles,
+    slots: Option<u32>,
+) -> Result<Executors, OpenError> {
+    let files_of = deps.tenant.clone();
+    let source = SealedSecrets::new(deps.shelf.clone(), keys.clone(), files.clone(), files_of);
+    let local = local::executor(&layout.data, &deps.blobs, Arc::new(source), slots).await?;
+    let places = BTreeMap::from([("local".to_string(), layout.place()?)]);
+    Ok((local.0, local.1, places))
+}
+
+/// The keys that seal secrets: those of the configured file, or those of the data folder.
+fn site_keys(config: &Config, layout: &Layout) -> SiteKeys {
+    match &config.site_key_file {
+        Some(path) => SiteKeys::shared(path.clone(), Arc::new(SystemRng)),
+        None => SiteKeys::own(layout.site_key(), Arc::new(SystemRng)),
+    }
+}
+
 /// The ports over some store, for readers: nothing can be run with them.
 pub fn deps(
     config: &Config,
@@ -235,11 +289,17 @@ pub fn deps(
     Ok(Deps {
         store,
         blobs,
+        // A copy of the record has none; what is put here is forgotten.
+        shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
         executors: Registry::new(),
         slots: BTreeMap::new(),
+        limits: config.limits.clone(),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng),
         cache: Arc::new(CacheFiles::new(layout.cache())),
+        places: BTreeMap::new(),
+        patience: crate::runtime::PATIENCE,
+        leading: None,
         ownership: Arc::new(crate::runtime::NoOwnership),
         tenant: config.tenant.clone(),
         person: Actor::new("user", &local::user()),

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dagbook_events::journal::Guard;
+use dagbook_events::journal::archive::{ArchivedAudit, ArchivedLeaves, ArchivedStore};
 use dagbook_events::journal::store::postgres::{
     MigrateError, PostgresOpenError, PostgresOptions, PostgresStore, PostgresUrl, migrate,
 };
 use dagbook_events::journal::store::{SqliteOptions, SqliteStore};
 use dagbook_events::journal::verify::AuditSource;
-use dagbook_events::ports::{Clock, EventStore, Leases, Restore};
+use dagbook_events::ports::{Archive, Clock, EventStore, Leases, Restore, Shelf, Upkeep};
 
 use super::OpenError;
+use super::archive::LateObjects;
 use crate::config::{Config, DataDir, StoreLocation};
 
 /// How long somebody else's migration is waited for.
@@ -24,6 +26,10 @@ pub(super) struct OpenedStore {
     pub(super) audit: Arc<dyn AuditSource>,
     pub(super) leases: Option<Arc<dyn Leases>>,
     pub(super) restore: Arc<dyn Restore>,
+    pub(super) shelf: Arc<dyn Shelf>,
+    pub(super) upkeep: Arc<dyn Upkeep>,
+    /// Where the oldest events can leave the store.
+    pub(super) archive: Option<Arc<dyn Archive>>,
 }
 
 /// Opens it; where `may_migrate`, its schema is brought up to date first. SQLite's always is:
@@ -40,7 +46,8 @@ pub(super) async fn open(
             if may_migrate {
                 migrate_first(url).await?;
             }
-            postgres(url, clock, guard).await
+            let objects = LateObjects::new(config, data);
+            postgres(url, clock, guard, objects).await
         }
         StoreLocation::InDataFolder | StoreLocation::Sqlite(_) => {
             sqlite(data.record(), clock, guard).await
@@ -58,13 +65,15 @@ async fn sqlite(
     let store = SqliteStore::open(options).map_err(|error| failed(error.to_string()))?;
     let store = Arc::new(store);
     let (audit, leases, restore) = (store.clone(), Some(store.clone() as _), store.clone());
-    Ok(OpenedStore { audit, leases, restore, store })
+    let (shelf, upkeep, archive) = (store.clone(), store.clone(), None);
+    Ok(OpenedStore { audit, leases, restore, shelf, upkeep, archive, store })
 }
 
 async fn postgres(
     url: &PostgresUrl,
     clock: Arc<dyn Clock>,
     guard: Arc<Guard>,
+    objects: LateObjects,
 ) -> Result<OpenedStore, OpenError> {
     let options = PostgresOptions { guard, ..PostgresOptions::new(url.clone(), clock) };
     let store = PostgresStore::open(options).await.map_err(|error| match error {
@@ -72,8 +81,14 @@ async fn postgres(
         other => OpenError::Store { store: url.redacted(), reason: other.to_string() },
     })?;
     let store = Arc::new(store);
-    let (audit, leases, restore) = (store.clone(), Some(store.clone() as _), store.clone());
-    Ok(OpenedStore { audit, leases, restore, store })
+    let (leases, restore) = (Some(store.clone() as _), store.clone());
+    let (shelf, upkeep) = (store.clone(), store.clone());
+    let archive: Arc<dyn Archive> = store.clone();
+    let leaves = Arc::new(ArchivedLeaves::new(Arc::new(objects)));
+    let audit = Arc::new(ArchivedAudit::new(store.clone(), archive.clone(), leaves.clone()));
+    let store = Arc::new(ArchivedStore::new(store, archive.clone(), leaves));
+    let archive = Some(archive);
+    Ok(OpenedStore { audit, leases, restore, shelf, upkeep, archive, store })
 }
 
 async fn migrate_first(url: &PostgresUrl) -> Result<(), OpenError> {

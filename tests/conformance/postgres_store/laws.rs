@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use dagbook_events::conformance::shelf;
 use dagbook_events::conformance::store::{
     StoreFactory, StoreUnderTest, identical_bytes, laws, run_all,
 };
@@ -91,4 +92,11 @@ async fn memory_and_postgres_hold_the_same_bytes() {
     for seed in 11..=13 {
         identical_bytes(&Memory, &postgres, seed).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shelf_in_postgres_keeps_its_law_book() {
+    let report = shelf::run_all(&Records(Server::debian())).await;
+    report.assert_kept();
+    assert!(report.not_applicable().is_empty(), "{report}");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use dagbook_events::conformance::shelf::{ShelfFactory, ShelfUnderTest};
 use dagbook_events::conformance::store::{ManualClock, StoreFactory, StoreUnderTest};
 use dagbook_events::ids::{EventId, StreamName, TenantId};
 use dagbook_events::journal::store::postgres::{
@@ -12,7 +13,7 @@ use dagbook_events::journal::store::postgres::{
 };
 use dagbook_events::journal::{Faults, Guard};
 use dagbook_events::ports::{
-    Actor, AppendRequest, Clock, EventStore, Expected, Leases, NewEvent, StreamAppend,
+    Actor, AppendRequest, Clock, EventStore, Expected, Leases, NewEvent, Shelf, StreamAppend,
 };
 use dagbook_events::time::Timestamp;
 use dagbook_tests::servers::{Postgres, PostgresVersion};
@@ -178,5 +179,23 @@ impl StoreUnderTest for Record {
         let again = Record::open(server, self.database.clone(), clock).await;
         drop(self);
         Some(Box::new(again))
+    }
+}
+
+#[async_trait]
+impl ShelfFactory for Records {
+    async fn fresh(&self, clock: Arc<dyn Clock>) -> Box<dyn ShelfUnderTest> {
+        let database = self.0.database();
+        Box::new(Record::open(Arc::clone(&self.0), database, clock).await)
+    }
+}
+
+#[async_trait]
+impl ShelfUnderTest for Record {
+    fn shelf(&self) -> Arc<dyn Shelf> {
+        self.store.clone()
+    }
+    async fn second_handle(&self) -> Option<Arc<dyn Shelf>> {
+        Some(open(self.server.options(&self.database)).await)
     }
 }

@@ -2,12 +2,14 @@
 //! process that appends to the same streams.
 
 use dagbook::engine::{Engine, Input};
+use dagbook_events::admission::Capacity;
 use dagbook_events::ids::RunId;
 use dagbook_events::run::{Ask, RunCommand, decide, fold};
 use dagbook_events::step::{ReportBody, StopCause};
 
 use super::fleet::started;
 use super::library::EXECUTORS;
+use super::people::{group_key, tenant};
 use super::world::{Check, Delivery, World};
 
 /// After so long, faults stop and everything must come to its end.
@@ -72,7 +74,10 @@ impl World {
     pub(super) fn boot_first(&mut self) {
         let mut engine = Engine::new().with_planted(self.planted);
         for (name, slots) in EXECUTORS {
-            engine.step(Input::Pool { name: name.to_string(), slots });
+            engine.step(Input::Pool { name: name.to_string(), capacity: Capacity::places(slots) });
+        }
+        for (n, quota) in self.quotas.into_iter().enumerate() {
+            engine.step(Input::Tenant { tenant: tenant(n), quota });
         }
         self.engine = Some(engine);
     }
@@ -85,7 +90,14 @@ impl World {
         self.coverage.mark("crash");
         self.note(|_| "the orchestrator crashes".to_string());
         self.die();
-        let after = self.chance.chaos.below(20_000);
+        // Another process may have waited for just this: what the first one sent is fenced off.
+        let after = match self.chance.chaos.percent(25) {
+            true => {
+                self.coverage.mark("takeover at once");
+                0
+            }
+            false => self.chance.chaos.below(20_000),
+        };
         self.later(after, Delivery::Boot);
     }
 
@@ -93,7 +105,10 @@ impl World {
         self.note(|_| "the orchestrator starts".to_string());
         self.engine = Some(Engine::recovering().with_planted(self.planted));
         for (name, slots) in EXECUTORS {
-            self.feed(Input::Pool { name: name.to_string(), slots })?;
+            self.feed(Input::Pool { name: name.to_string(), capacity: Capacity::places(slots) })?;
+        }
+        for (n, quota) in self.quotas.into_iter().enumerate() {
+            self.feed(Input::Tenant { tenant: tenant(n), quota })?;
         }
         let mut runs = self.store.unfinished();
         self.chance.chaos.shuffle(&mut runs);
@@ -158,7 +173,13 @@ impl World {
     fn foreign_hint(&mut self, run: RunId, from: usize) -> Check {
         let facts = self.store.runs[&run][from..].to_vec();
         let at = self.wall();
-        self.feed(Input::Foreign { run, from: from as u64, facts, at })
+        self.feed(Input::Foreign {
+            tenant: self.store.tenant_of(run),
+            run,
+            from: from as u64,
+            facts,
+            at,
+        })
     }
 
     /// A run of another process takes a place in a group.
@@ -166,18 +187,19 @@ impl World {
         let rules = self.library.pipelines.iter().filter_map(|plan| plan.concurrency.clone());
         let rules: Vec<_> = rules.collect();
         let Some(rule) = self.chance.chaos.pick(&rules).cloned() else { return Ok(()) };
-        if self.store.holders(&rule.group).len() >= rule.limit as usize {
+        let group = group_key(&tenant(usize::from(self.chance.chaos.percent(40))), &rule.group);
+        if self.store.holders(&group).len() >= rule.limit as usize {
             return Ok(());
         }
         self.made += 1;
         let run = RunId(uuid::Uuid::from_u128(0xf000_0000 + u128::from(self.made)));
         self.coverage.mark("foreign holder");
-        self.note(|_| format!("foreign run {} takes a place in {}", run.short(), rule.group));
-        self.store.group(&rule.group).push((run, true));
-        self.foreign.insert(run, rule.group.clone());
+        self.note(|_| format!("foreign run {} takes a place in {group}", run.short()));
+        self.store.group(&group).push((run, true));
+        self.foreign.insert(run, group.clone());
         let after = self.chance.chaos.below(120_000);
         self.later(after, Delivery::ForeignGive(run));
-        self.group_moved(rule.group)
+        self.group_moved(group)
     }
 
     fn foreign_give(&mut self, run: RunId) -> Check {

@@ -2,6 +2,8 @@
 //! between the engine, the store and the executors.
 
 use dagbook::engine::Input;
+use dagbook_events::admission::{Amounts, Quota};
+use dagbook_events::dag::Concurrency;
 use dagbook_events::effect::{Effect, Timer};
 use dagbook_events::ids::RunId;
 use dagbook_events::invariants::check_all;
@@ -9,7 +11,21 @@ use dagbook_events::run::{Ask, HoldKind, RunEvent, TimerKind, UnitStatus, fold, 
 use dagbook_events::step::{AttemptState, Outcome};
 
 use super::library::EXECUTORS;
+use super::people::{TENANTS, group_key, tenant};
 use super::world::{Check, World};
+
+/// What of a quota is exceeded.
+fn over_quota(quota: &Quota, taken: &Amounts, running: u32) -> Check {
+    let over = |what: &str, taken: u64, bound: Option<u64>| match bound {
+        Some(bound) if taken > bound => Err(format!("has {taken} {what} and may have {bound}")),
+        _ => Ok(()),
+    };
+    over("runs", u64::from(running), quota.running_runs.map(u64::from))?;
+    over("attempts", taken.attempts, quota.attempts.map(u64::from))?;
+    over("thousandths of a core", taken.cpu_milli, quota.cpu_milli)?;
+    over("bytes of memory", taken.memory_bytes, quota.memory_bytes)?;
+    over("GPUs", taken.gpus, quota.gpus.map(u64::from))
+}
 
 impl World {
     /// Counts what an input visits.
@@ -26,21 +42,26 @@ impl World {
     /// After every input: slots are those of the fold, and no pool is overfull.
     pub(super) fn after_step(&mut self) -> Check {
         let Some(engine) = &self.engine else { return Ok(()) };
-        let folded = engine.taken_by_fold();
-        for (name, pool) in engine.pools() {
+        let folded = engine.held_by_fold();
+        for pool in engine.admission().pool_figures() {
+            let (name, live, taken) = (pool.name, pool.live.attempts, pool.taken.attempts);
             let by_fold = folded.get(name).copied().unwrap_or(0);
-            if pool.taken != by_fold {
+            if live != by_fold {
                 return Err(format!(
-                    "slots: pool `{name}` counts {} attempts and the runs have {by_fold}",
-                    pool.taken
+                    "slots: pool `{name}` counts {live} attempts and the runs have {by_fold}"
                 ));
             }
-            if pool.taken > pool.slots {
-                return Err(format!(
-                    "slots: pool `{name}` has {} places and {} attempts",
-                    pool.slots, pool.taken
-                ));
+            let places = pool.capacity.places.map_or(u64::MAX, u64::from);
+            if taken > places {
+                return Err(format!("slots: pool `{name}` has {places} places and {taken} taken"));
             }
+            if engine.is_settled() && taken != live {
+                return Err(format!("slots: pool `{name}` leaks: {taken} taken, {live} live"));
+            }
+        }
+        for tenant in engine.admission().tenant_figures() {
+            over_quota(tenant.quota, tenant.taken, tenant.running)
+                .map_err(|what| format!("quota: tenant `{}` {what}", tenant.id))?;
         }
         Ok(())
     }
@@ -111,6 +132,17 @@ impl World {
                 ));
             }
         }
+        for (n, quota) in self.quotas.iter().enumerate() {
+            let (tenant, bound) = (tenant(n), |bound: Option<u32>| bound.unwrap_or(u32::MAX));
+            let held = self.store.held.get(&tenant).copied().unwrap_or(0);
+            let running = self.store.running.get(&tenant).map_or(0, |runs| runs.len());
+            if held > bound(quota.attempts) || running > bound(quota.running_runs) as usize {
+                return Err(format!(
+                    "quota: tenant `{tenant}` has {held} attempts and {running} running runs on \
+                     record under {quota:?}"
+                ));
+            }
+        }
         self.checks += 1;
         if !self.checks.is_multiple_of(8) {
             return Ok(());
@@ -176,13 +208,22 @@ impl World {
         self.timers.contains_key(&Timer { run: timer.run, kind: TimerKind::Fence(attempt) })
     }
 
+    /// Every concurrency group that there may be: what one tenant calls a group is not another's.
+    fn groups(&self) -> impl Iterator<Item = (&Concurrency, String)> {
+        let rules = self.library.pipelines.iter().filter_map(|plan| plan.concurrency.as_ref());
+        rules.flat_map(|rule| {
+            let keys = (0..TENANTS.len()).map(|n| group_key(&tenant(n), &rule.group));
+            keys.map(move |key| (rule, key))
+        })
+    }
+
     fn holders(&self) -> Check {
-        for rule in self.library.pipelines.iter().filter_map(|plan| plan.concurrency.as_ref()) {
-            let holders = self.store.holders(&rule.group);
+        for (rule, group) in self.groups() {
+            let holders = self.store.holders(&group);
             if holders.len() > rule.limit as usize {
                 return Err(format!(
-                    "group `{}` has {} places and the holders {holders:?}",
-                    rule.group, rule.limit
+                    "group `{group}` has {} places and the holders {holders:?}",
+                    rule.limit
                 ));
             }
         }
@@ -204,12 +245,12 @@ impl World {
                 ));
             }
         }
-        for rule in self.library.pipelines.iter().filter_map(|plan| plan.concurrency.as_ref()) {
-            let holders = self.store.holders(&rule.group);
+        for (_, group) in self.groups() {
+            let holders = self.store.holders(&group);
             let ours: Vec<_> =
                 holders.iter().filter(|run| !self.foreign.contains_key(run)).collect();
             if !ours.is_empty() {
-                return Err(format!("group `{}` still has the holders {ours:?}", rule.group));
+                return Err(format!("group `{group}` still has the holders {ours:?}"));
             }
         }
         Ok(())

@@ -61,7 +61,7 @@ impl Coverage {
             Ask::Signal { .. } => "signal",
             Ask::Approve { .. } => "approve",
             Ask::Timer(_) => "timer",
-            Ask::Plan(_) => "plan",
+            Ask::Plan(..) => "plan",
             Ask::Observe(_) => "observe",
             Ask::CacheAnswer { .. } => "cache answer",
             Ask::ChildFinished { .. } => "child finished",

@@ -66,14 +66,20 @@ impl World {
         reuse: BTreeMap<StepKey, ReusedResult>,
         retry_of: Option<RunId>,
     ) -> Check {
+        let parent_run = parent.as_ref().map(|parent| parent.run).or(retry_of);
+        let whose = match parent_run {
+            Some(run) => self.store.tenant_of(run),
+            None => tenant(usize::from(self.chance.people.percent(40))),
+        };
         let submitted = Box::new(Submitted {
             run,
-            tenant: TenantId::new("acme").expect("a tenant"),
+            tenant: whose,
             pipeline: plan.name.clone(),
             number: self.made,
             params: BTreeMap::new(),
             trigger: "manual".to_string(),
             scheduled_at: None,
+            pipeline_version: None,
             git: None,
             parent,
             retry_of,
@@ -82,14 +88,18 @@ impl World {
             source: Arc::new(Source {
                 bundle: SourceBundle { entry: "dag.yaml".to_string(), files: BTreeMap::new() },
                 folder: None,
+                archive: None,
+                pipelines: BTreeMap::new(),
             }),
             planner: 1,
+            traceparent: None,
+            driven_at: None,
             plan: Some(plan),
         });
         let request = RequestId(self.steps * 1_000 + self.submissions.len() as u64);
         self.submissions.insert(request, (run, submitted.clone()));
         let command = RunCommand { at: self.wall(), ask: Ask::Submit(submitted) };
-        self.feed(Input::Command { request: Some(request), run, command })
+        self.feed(Input::Command { request: Some(request), by: None, run, command })
     }
 
     fn answer(&mut self, run: RunId) -> Check {
@@ -184,4 +194,17 @@ fn reuse(state: &RunState) -> BTreeMap<StepKey, ReusedResult> {
         }
     }
     reuse
+}
+
+/// One of the tenants.
+pub(super) fn tenant(n: usize) -> TenantId {
+    TenantId::new(TENANTS[n % TENANTS.len()]).expect("a tenant")
+}
+
+/// Whose runs the simulation has.
+pub(super) const TENANTS: [&str; 2] = ["acme", "bolt"];
+
+/// A group of a tenant, as the store of the simulation finds it.
+pub(super) fn group_key(tenant: &TenantId, group: &str) -> String {
+    format!("{tenant}/{group}")
 }

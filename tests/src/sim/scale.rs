@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use dagbook::engine::{Conclusion, Engine, EngineEffect, Input, Outgoing};
+use dagbook_events::admission::Capacity;
 use dagbook_events::dag::{
     Action, Backoff, FanOut, Jitter, Plan, PlannedStep, RetryPolicy, Section, SourceBundle,
     StepIndex, Timeouts, When,
@@ -78,7 +79,9 @@ impl Bench {
             rng: Rng::stream(units, "scale"),
             ended: None,
         };
-        bench.engine.step(Input::Pool { name: "local".to_string(), slots: SLOTS });
+        bench
+            .engine
+            .step(Input::Pool { name: "local".to_string(), capacity: Capacity::places(SLOTS) });
         let run = RunId(uuid::Uuid::from_u128(1));
         let ask = Ask::Submit(submission(run, plan(units)));
         bench.command(run, ask);
@@ -88,7 +91,7 @@ impl Bench {
     fn command(&mut self, run: RunId, ask: Ask) {
         self.clock += 1;
         let command = RunCommand { at: Timestamp(self.clock), ask };
-        self.inputs.push_back(Input::Command { request: None, run, command });
+        self.inputs.push_back(Input::Command { request: None, by: None, run, command });
     }
 
     fn take(&mut self, input: Input) {
@@ -99,7 +102,8 @@ impl Bench {
                 EngineEffect::Append { append, parts, .. } => {
                     for part in &parts {
                         if let Outgoing::Run(_, groups) = &part.outgoing {
-                            self.cost.events += groups.iter().map(|g| g.len() as u64).sum::<u64>();
+                            self.cost.events +=
+                                groups.iter().map(|g| g.facts.len() as u64).sum::<u64>();
                         }
                     }
                     self.cost.appends += 1;
@@ -213,6 +217,7 @@ fn submission(run: RunId, plan: Arc<Plan>) -> Box<Submitted> {
         params: BTreeMap::new(),
         trigger: "manual".to_string(),
         scheduled_at: None,
+        pipeline_version: None,
         git: None,
         parent: None,
         retry_of: None,
@@ -221,8 +226,12 @@ fn submission(run: RunId, plan: Arc<Plan>) -> Box<Submitted> {
         source: Arc::new(Source {
             bundle: SourceBundle { entry: "dag.yaml".to_string(), files: BTreeMap::new() },
             folder: None,
+            archive: None,
+            pipelines: BTreeMap::new(),
         }),
         planner: 1,
+        traceparent: None,
+        driven_at: None,
         plan: Some(plan),
     })
 }

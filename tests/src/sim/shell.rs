@@ -4,20 +4,21 @@
 use dagbook::engine::{AppendId, Conclusion, EngineEffect, Input, Refusal, StreamPart};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::effect::{Effect, StopAttempt, SubmitChild};
-use dagbook_events::ids::{RunId, StepKey};
+use dagbook_events::ids::{RunId, StepKey, TenantId};
 use dagbook_events::run::event::ParentLink;
 use dagbook_events::run::{Ask, Rejection, RunEvent, RunFact, RunStatus};
 use dagbook_events::step::{AttemptSpec, Outcome, ReportBody, StopCause};
 use dagbook_events::time::Timestamp;
 
 use super::fleet::{Execution, Progress, outcome, pending, started};
+use super::people::group_key;
 use super::world::{Check, Delivery, World};
 
 impl World {
     pub(super) fn perform(&mut self, effect: EngineEffect) -> Check {
         self.note(|_| format!("out  {}", super::trace::effect(&effect)));
         match effect {
-            EngineEffect::Append { append, key, parts } => {
+            EngineEffect::Append { append, key, parts, .. } => {
                 let after = self.store_delay();
                 let life = self.life;
                 self.later(after, Delivery::Append { life, append, key, parts });
@@ -26,11 +27,12 @@ impl World {
                 let after = self.chance.store.between(50, 500) * u64::from(tries.min(10));
                 self.later(after, Delivery::Feed(self.life, Input::RetryAppend { append }));
             }
-            EngineEffect::Load(run) => {
+            EngineEffect::Load { run, .. } => {
                 let after = self.store_delay();
                 self.later(after, Delivery::LoadRun(self.life, run));
             }
-            EngineEffect::LoadGroup(group) => {
+            EngineEffect::LoadGroup { tenant, group } => {
+                let group = group_key(&tenant, &group);
                 self.watched.insert(group.clone());
                 let after = self.store_delay();
                 self.later(after, Delivery::LoadGroup(self.life, group));
@@ -101,12 +103,15 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn load_group(&mut self, group: String) -> Check {
-        let version = self.store.groups.get(&group).map_or(0, Vec::len) as u64;
-        let holders = self.store.holders(&group);
+    pub(super) fn load_group(&mut self, key: &str) -> Check {
+        let (tenant, group) = key.split_once('/').expect("a tenant and its group");
+        let tenant = TenantId::new(tenant).expect("a tenant");
+        let group = group.to_string();
+        let version = self.store.groups.get(key).map_or(0, Vec::len) as u64;
+        let holders = self.store.holders(key);
         let at = self.wall();
         let after = self.store_delay();
-        let input = Input::Group { group, holders, version, at };
+        let input = Input::Group { tenant, group, holders, version, at };
         self.later(after, Delivery::Feed(self.life, input));
         Ok(())
     }

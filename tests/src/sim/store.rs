@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use dagbook::engine::{Conclusion, Outgoing, StreamPart};
 use dagbook_events::digest::Sha256Digest;
-use dagbook_events::ids::{AttemptId, RunId, StreamName};
+use dagbook_events::ids::{AttemptId, RunId, StreamName, TenantId};
 use dagbook_events::ports::Expected;
-use dagbook_events::run::{RunEvent, RunFact, RunStatus};
+use dagbook_events::run::{RunEvent, RunFact, RunStatus, fold};
 use dagbook_events::step::Outcome;
+
+use super::people::{group_key, tenant};
 
 /// What is recorded, and indexes over it for the checks.
 #[derive(Default)]
@@ -21,6 +23,9 @@ pub struct SimStore {
     /// Planned attempts and their specs' hashes.
     pub planned: BTreeMap<AttemptId, (RunId, Sha256Digest)>,
     executors: BTreeMap<AttemptId, String>,
+    /// Live attempts by tenant, and its runs that count as running.
+    pub held: BTreeMap<TenantId, u32>,
+    pub running: BTreeMap<TenantId, BTreeSet<RunId>>,
     /// Live attempts by executor.
     pub taken: BTreeMap<String, u32>,
     /// Ends of attempts.
@@ -37,7 +42,9 @@ impl SimStore {
         if let Some(earlier) = self.keys.get(key) {
             let same = parts.iter().all(|part| match &part.outgoing {
                 Outgoing::Run(run, groups) => earlier.get(run).is_some_and(|(from, to)| {
-                    self.runs[run][*from..*to].iter().eq(groups.iter().flatten())
+                    self.runs[run][*from..*to]
+                        .iter()
+                        .eq(groups.iter().flat_map(|group| &group.facts))
                 }),
                 _ => true,
             });
@@ -57,11 +64,17 @@ impl SimStore {
             match &part.outgoing {
                 Outgoing::Run(run, groups) => {
                     let from = self.runs.get(run).map_or(0, Vec::len);
-                    self.add(*run, groups.iter().flatten().cloned());
+                    self.add(*run, groups.iter().flat_map(|group| &group.facts).cloned());
                     kept.insert(*run, (from, self.runs[run].len()));
                 }
-                Outgoing::Take { group, run, .. } => self.group(group).push((*run, true)),
-                Outgoing::Give { group, run, .. } => self.group(group).push((*run, false)),
+                Outgoing::Take { group, run, .. } => {
+                    let group = self.group_of(*run, group);
+                    self.group(&group).push((*run, true));
+                }
+                Outgoing::Give { group, run, .. } => {
+                    let group = self.group_of(*run, group);
+                    self.group(&group).push((*run, false));
+                }
             }
         }
         self.keys.insert(key.to_string(), kept);
@@ -71,7 +84,7 @@ impl SimStore {
     fn acceptable(&self, part: &StreamPart) -> Result<(), Conclusion> {
         let actual = match &part.outgoing {
             Outgoing::Run(run, groups) => {
-                if groups.iter().flatten().any(is_huge) {
+                if groups.iter().flat_map(|group| &group.facts).any(is_huge) {
                     return Err(Conclusion::Impossible("a leaf over 60 KiB".to_string()));
                 }
                 if part.stream != StreamName::run(*run) {
@@ -79,8 +92,8 @@ impl SimStore {
                 }
                 self.runs.get(run).map_or(0, Vec::len)
             }
-            Outgoing::Take { group, .. } | Outgoing::Give { group, .. } => {
-                self.groups.get(group).map_or(0, Vec::len)
+            Outgoing::Take { group, run, .. } | Outgoing::Give { group, run, .. } => {
+                self.groups.get(&self.group_of(*run, group)).map_or(0, Vec::len)
             }
         };
         let fits = match part.expected {
@@ -89,6 +102,20 @@ impl SimStore {
             Expected::Exact(n) => actual as u64 == n,
         };
         fits.then_some(()).ok_or_else(|| Conclusion::Conflict(part.stream.clone()))
+    }
+
+    /// Whose run it is; of one that is not recorded yet that of the first tenant.
+    pub fn tenant_of(&self, run: RunId) -> TenantId {
+        let submitted = self.runs.get(&run).and_then(|facts| match &facts.first()?.event {
+            RunEvent::Submitted(submitted) => Some(submitted.tenant.clone()),
+            _ => None,
+        });
+        submitted.unwrap_or_else(|| tenant(0))
+    }
+
+    /// A group is its tenant's own.
+    fn group_of(&self, run: RunId, group: &str) -> String {
+        group_key(&self.tenant_of(run), group)
     }
 
     /// The history of a group's places.
@@ -110,28 +137,45 @@ impl SimStore {
 
     /// Adds facts to a run's history.
     pub fn add(&mut self, run: RunId, facts: impl IntoIterator<Item = RunFact>) {
-        let stream = self.runs.entry(run).or_default();
+        let mut may_begin = false;
         for fact in facts {
+            // The first fact says whose it is.
+            self.runs.entry(run).or_default();
             match &fact.event {
+                RunEvent::Admitted(_) => may_begin = true,
                 RunEvent::AttemptPlanned(e) => {
+                    may_begin = true;
                     self.planned.insert(e.attempt, (run, e.spec_hash));
                     self.executors.insert(e.attempt, e.executor.clone());
                     *self.taken.entry(e.executor.clone()).or_default() += 1;
+                    *self.held.entry(self.tenant_of(run)).or_default() += 1;
                 }
                 RunEvent::AttemptExited(e) => {
                     self.exited.insert(e.attempt, e.exit.outcome.clone());
                     let executor = self.executors[&e.attempt].clone();
                     *self.taken.entry(executor).or_default() -= 1;
+                    *self.held.entry(self.tenant_of(run)).or_default() -= 1;
                 }
                 RunEvent::ChildRequested(e) => {
                     self.children.insert(e.run);
                 }
                 RunEvent::Finished(e) => {
                     self.finished.insert(run, e.status);
+                    self.running.entry(self.tenant_of(run)).or_default().remove(&run);
                 }
                 _ => {}
             }
-            stream.push(fact);
+            self.runs.entry(run).or_default().push(fact);
+        }
+        if may_begin {
+            self.count_running(run);
+        }
+    }
+
+    fn count_running(&mut self, run: RunId) {
+        let state = fold(&self.runs[&run]);
+        if state.has_begun && !state.is_finished() && state.facts().parent.is_none() {
+            self.running.entry(state.facts().tenant.clone()).or_default().insert(run);
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) fn effect(effect: &EngineEffect) -> String {
 fn part(part: &StreamPart) -> String {
     match &part.outgoing {
         Outgoing::Run(run, groups) => {
-            let groups: Vec<String> = groups.iter().map(|facts| kinds(facts)).collect();
+            let groups: Vec<String> = groups.iter().map(|group| kinds(&group.facts)).collect();
             format!("{} {:?} [{}]", run.short(), part.expected, groups.join(" | "))
         }
         Outgoing::Take { group, run, .. } => format!("take {group} {}", run.short()),

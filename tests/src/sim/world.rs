@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dagbook::engine::{AppendId, Engine, EngineEffect, Input, Planted, RequestId, StreamPart};
+use dagbook_events::admission::Quota;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::effect::Timer;
 use dagbook_events::ids::{AttemptId, RunId, StepKey};
@@ -90,6 +91,8 @@ pub struct World {
     pub(super) submissions:
         BTreeMap<RequestId, (RunId, Box<dagbook_events::run::event::Submitted>)>,
     pub(super) library: Library,
+    /// What each tenant may use.
+    pub(super) quotas: [Quota; 2],
     pub(super) chance: Chances,
     pub(super) faults: bool,
     pub(super) made: u64,
@@ -125,6 +128,7 @@ impl World {
             foreign: BTreeMap::new(),
             submissions: BTreeMap::new(),
             library: Library::new(&mut stream("library")),
+            quotas: quotas(&mut stream("quotas")),
             chance: Chances {
                 store: stream("store"),
                 fleet: stream("fleet"),
@@ -229,7 +233,8 @@ impl World {
             let again = self.chance.shell.below(60_000);
             let (run, at) = (timer.run, self.wall());
             let ask = Ask::Timer(timer.kind.clone());
-            let input = Input::Command { request: None, run, command: RunCommand { at, ask } };
+            let input =
+                Input::Command { request: None, by: None, run, command: RunCommand { at, ask } };
             self.later(again, Delivery::Feed(self.life, input));
         }
         self.ask(timer.run, Ask::Timer(timer.kind))
@@ -238,7 +243,7 @@ impl World {
     /// Gives the engine a command without anyone waiting for its answer.
     pub(super) fn ask(&mut self, run: RunId, ask: Ask) -> Check {
         let at = self.wall();
-        self.feed(Input::Command { request: None, run, command: RunCommand { at, ask } })
+        self.feed(Input::Command { request: None, by: None, run, command: RunCommand { at, ask } })
     }
 
     /// Gives the engine an input, and its effects to the shell.
@@ -278,7 +283,7 @@ impl World {
             Delivery::Feed(life, input) if life == self.life => self.feed(input),
             Delivery::StartAgain(life, spec) if life == self.life => self.start_again(*spec),
             Delivery::LoadRun(life, run) if life == self.life => self.load_run(run),
-            Delivery::LoadGroup(life, group) if life == self.life => self.load_group(group),
+            Delivery::LoadGroup(life, group) if life == self.life => self.load_group(&group),
             Delivery::LookUp { life, run, step, key, oldest } if life == self.life => {
                 self.look_up(run, step, key, oldest)
             }
@@ -308,6 +313,14 @@ impl World {
             self.store.unfinished().iter().map(|run| self.describe(*run)).collect();
         format!("liveness: accepted runs do not end {how}:\n{}", open.join("\n"))
     }
+}
+
+/// None, or few of what there is.
+fn quotas(rng: &mut Rng) -> [Quota; 2] {
+    [(); 2].map(|()| {
+        let mut some = |most| rng.percent(40).then(|| rng.between(1, most)).map(|n| n as u32);
+        Quota { running_runs: some(3), attempts: some(3), weight: some(300), ..Quota::default() }
+    })
 }
 
 impl Delivery {

@@ -1,6 +1,6 @@
 //! Errors: `error:`, an empty line, `hint:`; exit codes; the JSON form.
 
-use crate::support::{Project, redact};
+use dagbook_tests::project::{Project, redact};
 
 #[test]
 fn a_wrong_option_is_a_wrong_call_in_both_forms() {

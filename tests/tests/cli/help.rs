@@ -1,9 +1,10 @@
 //! Help, versions and completions.
 
-use crate::support::Project;
+use dagbook_tests::project::Project;
 
-const COMMANDS: [&str; 27] = [
+const COMMANDS: [&str; 34] = [
     "run",
+    "submit",
     "lint",
     "plan",
     "graph",
@@ -21,8 +22,14 @@ const COMMANDS: [&str; 27] = [
     "reject",
     "signal",
     "replay",
+    "retention",
     "audit",
+    "serve",
+    "pipeline",
+    "schedule",
     "secret",
+    "tenant",
+    "token",
     "migrate",
     "relay",
     "witness",

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::support::{Project, redact};
+use dagbook_tests::project::{Project, redact};
 
 const DAG: &str = "\
 dagbook: v1

@@ -8,5 +8,4 @@ mod reading;
 mod run;
 mod servers;
 mod shapes;
-mod support;
 mod waiting;

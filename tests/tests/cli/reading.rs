@@ -1,6 +1,6 @@
 //! Commands that read a DAG file: lint, plan, graph, schema.
 
-use crate::support::Project;
+use dagbook_tests::project::Project;
 
 const SEVEN: &str = "\
 dagbook: v1

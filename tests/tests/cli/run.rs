@@ -1,6 +1,6 @@
 //! `run` and the exit codes that come from it.
 
-use crate::support::Project;
+use dagbook_tests::project::Project;
 
 fn one_step(script: &str) -> String {
     format!("dagbook: v1\nname: one\nsteps:\n  only:\n    run: {script}\n")

@@ -14,7 +14,7 @@ use dagbook_events::ports::{EventStore, RecordCopy, Recorded};
 use dagbook_tests::servers::{Nats, NatsVersion, Postgres, PostgresVersion};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Project, Said};
+use dagbook_tests::project::{Project, Said};
 
 const DAG: &str = "\
 dagbook: v1

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::Project;
+use dagbook_tests::project::Project;
 
 /// Members below these have names that the author gave.
 const FREE: [&str; 5] = ["params", "labels", "outputs", "counts", "d"];

@@ -3,7 +3,7 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::support::{Project, Said, redact};
+use dagbook_tests::project::{Project, Said, redact};
 
 const DAG: &str = "\
 dagbook: v1

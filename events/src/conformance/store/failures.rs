@@ -26,7 +26,7 @@ async fn leaves_nothing(subject: Subject, fault: Fault) -> Verdict {
     assert!(matches!(outcome, Err(AppendError::Unavailable(_))), "{outcome:?}");
     assert_eq!(subject.head().await, 1);
     assert_consistent(&subject).await;
-    let names = subject.store.streams(&acme(), "run/", 10).await.expect("names");
+    let names = subject.store.streams(&acme(), "run/", None, 10).await.expect("names");
     assert_eq!(names.len(), 1, "no stream is left behind");
     let again = subject.store.append(ask()).await.expect("appended");
     assert_eq!((again.first.0, again.last.0, again.duplicate), (2, 4, false));

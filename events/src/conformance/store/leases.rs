@@ -39,7 +39,9 @@ pub(super) async fn a_lease_is_held_by_one_at_a_time(subject: Subject) -> Verdic
     let another = take(&leases, "relay", "b", HOUR).await;
     assert_eq!((&*another.fence.lease, &*another.holder), ("relay", "b"), "a lease by itself");
 
-    let renewed = leases.renew(&first.fence, Millis::seconds(7_200)).await.expect("an answer");
+    let other = Lease { holder: "b".to_string(), ..first.clone() };
+    assert_eq!(leases.renew(&other, HOUR).await, Ok(None), "the epoch alone is not enough");
+    let renewed = leases.renew(&first, Millis::seconds(7_200)).await.expect("an answer");
     let renewed = renewed.expect("it is still held");
     assert_eq!(renewed.fence, first.fence, "to renew it is no change of hands");
     assert!(renewed.expires_at > first.expires_at);
@@ -47,7 +49,7 @@ pub(super) async fn a_lease_is_held_by_one_at_a_time(subject: Subject) -> Verdic
     let next = take(&leases, "engine", "b", HOUR).await;
     assert!(next.fence.epoch > first.fence.epoch, "{next:?}");
     assert_eq!(next.holder, "b");
-    assert_eq!(leases.renew(&first.fence, HOUR).await, Ok(None), "it was lost");
+    assert_eq!(leases.renew(&first, HOUR).await, Ok(None), "it was lost");
     leases.release(&first.fence).await.expect("no harm done");
     assert_eq!(leases.lease("engine").await, Ok(Some(next)));
     for (lease, holder) in [("", "a"), ("engine", ""), ("e\0", "a"), (&"e".repeat(257), "a")] {
@@ -73,7 +75,7 @@ pub(super) async fn an_epoch_is_never_behind_the_clock(subject: Subject) -> Verd
 pub(super) async fn a_lease_that_ran_out_goes_to_the_next(subject: Subject) -> Verdict {
     let Some(leases) = subject.under_test.leases() else { return NO_LEASES };
     let first = take(&leases, "engine", "a", HOUR).await;
-    let short = leases.renew(&first.fence, Millis(1)).await.expect("an answer");
+    let short = leases.renew(&first, Millis(1)).await.expect("an answer");
     assert_eq!(short.expect("still held").fence, first.fence);
     // The store's clock is either ours or one that runs by itself.
     subject.clock.set(EPOCH + Millis(1));
@@ -87,7 +89,7 @@ pub(super) async fn a_lease_that_ran_out_goes_to_the_next(subject: Subject) -> V
         tokio::time::sleep(Duration::from_millis(2)).await;
     };
     assert!(next.fence.epoch > first.fence.epoch, "{next:?}");
-    assert_eq!(leases.renew(&first.fence, HOUR).await, Ok(None));
+    assert_eq!(leases.renew(&first, HOUR).await, Ok(None));
     Verdict::Kept
 }
 
@@ -134,7 +136,7 @@ pub(super) async fn an_append_under_an_old_epoch_changes_nothing(subject: Subjec
     let ahead = Fence { lease: Arc::from("engine"), epoch: new + 1 };
     assert_eq!(store.append(ask(&ahead, Expected::Any)).await, refusal(new + 1, new));
     assert_eq!(subject.head().await, 4);
-    let names = store.streams(&acme(), "run/", 10).await.expect("names");
+    let names = store.streams(&acme(), "run/", None, 10).await.expect("names");
     assert_eq!(names.len(), 1, "no stream is left behind");
     keyed.fence = Some(second.clone());
     let appended = store.append(keyed).await.expect("its key was not used up");

@@ -7,6 +7,7 @@ mod guards;
 mod identity;
 mod keys;
 mod leases;
+mod open;
 mod order;
 mod reading;
 mod subject;
@@ -53,6 +54,11 @@ const LAWS: &[(&str, Law)] = book![
     reading::pages_are_bounded_and_continue,
     reading::unknown_names_read_as_empty,
     reading::streams_are_listed_newest_first,
+    reading::streams_are_paged_behind_a_cursor,
+    open::open_streams_are_those_that_nothing_has_closed,
+    open::open_streams_are_paged_behind_a_cursor,
+    open::what_was_refused_closes_nothing,
+    open::what_is_open_outlives_a_kill,
     reading::waiting_ends_at_news_or_at_the_timeout,
     reading::waiting_notices_other_handles,
     concurrency::a_rejected_request_hurts_no_neighbour,

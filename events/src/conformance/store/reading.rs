@@ -32,7 +32,7 @@ pub(super) async fn unknown_names_read_as_empty(subject: Subject) -> Verdict {
     assert!(store.read_stream(&acme(), &stream("run/z"), 0, 5).await.expect("read").is_empty());
     assert!(store.read_stream(&nobody, &stream("run/a"), 0, 5).await.expect("read").is_empty());
     assert!(store.read_log(&nobody, 0, 5).await.expect("read").is_empty());
-    assert!(store.streams(&nobody, "", 5).await.expect("read").is_empty());
+    assert!(store.streams(&nobody, "", None, 5).await.expect("read").is_empty());
     assert_eq!(store.log_head(&nobody).await.expect("read").size, 0);
     Verdict::Kept
 }
@@ -42,7 +42,7 @@ pub(super) async fn streams_are_listed_newest_first(subject: Subject) -> Verdict
         subject.append(name, Expected::Any, 1).await.expect("appended");
     }
     let list = async |prefix: &str, limit| {
-        let names = subject.store.streams(&acme(), prefix, limit).await.expect("names");
+        let names = subject.store.streams(&acme(), prefix, None, limit).await.expect("names");
         names.iter().map(|name| name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(list("run/", 10).await, ["run/3", "run/1", "run/2"]);
@@ -51,6 +51,28 @@ pub(super) async fn streams_are_listed_newest_first(subject: Subject) -> Verdict
     assert_eq!(list("run/1", 10).await, ["run/1"]);
     assert_eq!(list("", 3).await, ["runway", "run/3", "schedule/x"]);
     assert!(list("run/%", 3).await.is_empty(), "a prefix is text, not a pattern");
+    Verdict::Kept
+}
+
+pub(super) async fn streams_are_paged_behind_a_cursor(subject: Subject) -> Verdict {
+    for name in ["run/2", "limits", "run/1", "schedule/x", "run/3", "run/1"] {
+        subject.append(name, Expected::Any, 1).await.expect("appended");
+    }
+    let list = async |prefix: &str, before: &str, limit| {
+        let before = stream(before);
+        let names = subject.store.streams(&acme(), prefix, Some(&before), limit).await;
+        names.expect("names").iter().map(|name| name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(list("run/", "run/3", 1).await, ["run/1"]);
+    assert_eq!(list("run/", "run/1", 5).await, ["run/2"]);
+    assert_eq!(list("run/", "schedule/x", 5).await, ["run/1", "run/2"], "of another kind");
+    assert_eq!(list("", "schedule/x", 2).await, ["run/1", "limits"]);
+    assert!(list("run/", "run/2", 5).await.is_empty(), "the oldest");
+    assert!(list("run/", "run/9", 5).await.is_empty(), "a stream that is not there");
+    assert!(list("", "run/9", 5).await.is_empty(), "a stream that is not there");
+    // A page stays what it was while newer streams come.
+    subject.append("run/4", Expected::New, 1).await.expect("appended");
+    assert_eq!(list("run/", "run/3", 5).await, ["run/1", "run/2"]);
     Verdict::Kept
 }
 

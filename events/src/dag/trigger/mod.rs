@@ -5,9 +5,11 @@ mod fields;
 mod wall;
 
 pub(crate) use cron::find_zone;
-pub use cron::{CronError, Schedule, next_after};
+pub use cron::{CronError, Schedule, next_after, tz_database};
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use crate::time::Millis;
 use crate::value::Value;
@@ -72,7 +74,8 @@ pub struct ScheduleTrigger {
 }
 
 /// What happens when the run before is not done yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// This time is left out.
     #[default]
@@ -86,7 +89,8 @@ pub enum Overlap {
 }
 
 /// What happens to times that passed while nobody looked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     /// Nothing.
     None,
@@ -95,4 +99,6 @@ pub enum CatchUp {
     Latest,
     /// All that lie within this span are made up for, in order.
     AllWithin(Millis),
+    /// All of them are made up for, in order. A DAG file cannot ask for it; a person can.
+    All,
 }

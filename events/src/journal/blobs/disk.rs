@@ -8,12 +8,16 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
 use crate::digest::Sha256Digest;
 use crate::ports::{BlobError, Blobs};
+
+/// How seldom it is noted that a blob is still wanted.
+const FRESH: Duration = Duration::from_secs(3_600);
 
 /// Keeps blobs under one folder.
 #[derive(Debug, Clone)]
@@ -57,6 +61,7 @@ impl DiskBlobs {
         let (hash, length) = copy(source, &mut file)?;
         let target = self.path(&hash);
         if target.try_exists()? {
+            refresh(&target)?;
             return Ok((hash, length));
         }
         file.sync_all()?;
@@ -78,6 +83,70 @@ impl DiskBlobs {
         sync_folder(inner)
     }
 
+    /// Blobs that nobody has kept or asked for since an instant, at most `limit`, in order,
+    /// behind one.
+    pub async fn older(
+        &self,
+        than: SystemTime,
+        behind: Option<Sha256Digest>,
+        limit: usize,
+    ) -> Result<Vec<Sha256Digest>, BlobError> {
+        let this = self.clone();
+        blocking(move || {
+            let mut found = Vec::new();
+            for outer in names(&this.root, 2).map_err(unavailable)? {
+                for inner in names(&this.root.join(&outer), 2).map_err(unavailable)? {
+                    let folder = this.root.join(&outer).join(inner);
+                    for name in names(&folder, 64).map_err(unavailable)? {
+                        let Ok(hash) = name.parse::<Sha256Digest>() else { continue };
+                        let is_behind = behind.is_none_or(|behind| hash.0 > behind.0);
+                        if !is_behind || !is_older(&folder.join(&name), than) {
+                            continue;
+                        }
+                        found.push(hash);
+                        if found.len() >= limit {
+                            return Ok(found);
+                        }
+                    }
+                }
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Removes a blob, unless somebody has kept it or asked for it since the instant; says how
+    /// long it was. It is taken away first and looked at then, so that whoever keeps the same
+    /// bytes meanwhile either is seen or writes them anew.
+    pub async fn remove_older(
+        &self,
+        hash: &Sha256Digest,
+        than: SystemTime,
+    ) -> Result<Option<u64>, BlobError> {
+        let (this, hash) = (self.clone(), *hash);
+        blocking(move || this.remove_now(&hash, than).map_err(unavailable)).await
+    }
+
+    fn remove_now(&self, hash: &Sha256Digest, than: SystemTime) -> io::Result<Option<u64>> {
+        let (path, number) = (self.path(hash), self.next.fetch_add(1, Ordering::Relaxed));
+        if !is_older(&path, than) {
+            return Ok(None);
+        }
+        let name = format!("{}-{number}-going", std::process::id());
+        let aside = self.root.join("tmp").join(name);
+        match fs::rename(&path, &aside) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            renamed => renamed?,
+        }
+        if !is_older(&aside, than) {
+            fs::rename(&aside, &path)?;
+            return Ok(None);
+        }
+        let length = fs::metadata(&aside)?.len();
+        fs::remove_file(&aside)?;
+        Ok(Some(length))
+    }
+
     fn read(&self, hash: &Sha256Digest) -> Result<Vec<u8>, BlobError> {
         let bytes = match fs::read(self.path(hash)) {
             Ok(bytes) => bytes,
@@ -89,6 +158,33 @@ impl DiskBlobs {
             false => Err(BlobError::Damaged(*hash)),
         }
     }
+}
+
+/// Names of entries that are so long, in order; none where there is no folder.
+fn names(folder: &Path, length: usize) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if name.len() == length {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn is_older(path: &Path, than: SystemTime) -> bool {
+    fs::metadata(path).and_then(|it| it.modified()).is_ok_and(|modified| modified < than)
+}
+
+/// Marks a blob as wanted again, so that it is not removed before its new event is recorded.
+fn refresh(path: &Path) -> io::Result<()> {
+    let now = SystemTime::now();
+    if is_older(path, now - FRESH) { File::open(path)?.set_modified(now) } else { Ok(()) }
 }
 
 /// A file that is removed unless it was renamed.
@@ -137,7 +233,9 @@ impl Blobs for DiskBlobs {
     async fn put(&self, bytes: &[u8]) -> Result<Sha256Digest, BlobError> {
         let (this, bytes) = (self.clone(), bytes.to_vec());
         blocking(move || match this.path(&Sha256Digest::of(&bytes)).try_exists() {
-            Ok(true) => Ok(Sha256Digest::of(&bytes)),
+            Ok(true) if refresh(&this.path(&Sha256Digest::of(&bytes))).is_ok() => {
+                Ok(Sha256Digest::of(&bytes))
+            }
             _ => this.keep(&mut bytes.as_slice()).map(|(hash, _)| hash).map_err(unavailable),
         })
         .await
@@ -150,6 +248,14 @@ impl Blobs for DiskBlobs {
 
     async fn has(&self, hash: &Sha256Digest) -> Result<bool, BlobError> {
         let (this, hash) = (self.clone(), *hash);
-        blocking(move || this.path(&hash).try_exists().map_err(unavailable)).await
+        blocking(move || {
+            let path = this.path(&hash);
+            match path.try_exists().map_err(unavailable)? {
+                false => Ok(false),
+                // Gone in this moment, or marked as wanted.
+                true => Ok(refresh(&path).is_ok()),
+            }
+        })
+        .await
     }
 }

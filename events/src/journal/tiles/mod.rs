@@ -159,7 +159,7 @@ async fn read_edge(
 }
 
 /// The content of a tile; of a partial one that is gone the beginning of the full one.
-async fn get_tile(
+pub(super) async fn get_tile(
     objects: &dyn Objects,
     folder: &str,
     tile: &Tile,
@@ -187,6 +187,6 @@ fn parse_hashes(folder: &str, tile: &Tile, bytes: &[u8]) -> Result<Vec<Sha256Dig
 }
 
 /// The tile of entries over these leaves.
-fn entries_tile(index: u64, width: u16) -> Tile {
+pub(super) fn entries_tile(index: u64, width: u16) -> Tile {
     Tile { level: TileLevel::Entries, index, width }
 }

@@ -4,6 +4,7 @@ mod failed;
 mod run;
 mod waiting;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use run::why_run;
@@ -25,6 +26,20 @@ pub struct Surroundings {
     pub slots: BTreeMap<String, u32>,
     /// Whether some process drives the run; none: not known.
     pub is_driven: Option<bool>,
+    /// What admission says of the run's demands (by their index in its state) that wait for
+    /// places; of a run that waits to begin, of the first.
+    pub waits: BTreeMap<u16, PlaceWait>,
+}
+
+/// Why something waits for its place, as admission said it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PlaceWait {
+    /// A word for programs, such as `pool_full`.
+    pub code: String,
+    /// A sentence for people, without a full stop.
+    pub text: String,
+    /// The numbers, by name.
+    pub figures: BTreeMap<String, u64>,
 }
 
 /// Why something is where it is.
@@ -44,9 +59,11 @@ pub struct Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
     /// A word for programs, such as `needs` or `retry_wait`.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// A sentence for people, without a full stop.
     pub text: String,
+    /// The numbers that it was decided on, by name.
+    pub figures: BTreeMap<String, u64>,
     /// Another step that it rests on.
     pub step: Option<StepKey>,
     /// Another run that it rests on.
@@ -55,7 +72,15 @@ pub struct Reason {
 
 impl Reason {
     fn new(code: &'static str, text: impl Into<String>) -> Self {
-        Self { code, text: text.into(), step: None, run: None }
+        let figures = BTreeMap::new();
+        Self { code: Cow::Borrowed(code), text: text.into(), figures, step: None, run: None }
+    }
+
+    /// What admission said, after some words that lead to it.
+    fn of_place(before: &str, wait: &PlaceWait) -> Self {
+        let code = Cow::Owned(wait.code.clone());
+        let text = format!("{before}{}", wait.text);
+        Self { code, text, figures: wait.figures.clone(), step: None, run: None }
     }
 
     fn of_step(mut self, step: StepKey) -> Self {

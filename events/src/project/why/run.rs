@@ -49,6 +49,10 @@ fn queued(view: &RunView, around: &Surroundings) -> Vec<Reason> {
     let Some(group) = &view.state.plan.concurrency else {
         return vec![Reason::new("queue", "it waits for its place")];
     };
+    if let Some(wait) = around.waits.get(&0) {
+        let text = format!("its concurrency group `{}` has room, but ", group.group);
+        return vec![Reason::of_place(&text, wait)];
+    }
     let (name, limit) = (&group.group, group.limit);
     let text = format!("its concurrency group `{name}` takes {limit} at one time");
     let mut reasons = vec![Reason::new("concurrency_group", text)];

@@ -48,9 +48,13 @@ pub(super) fn place(view: &RunView, at: UnitRef, around: &Surroundings) -> Said 
     if let Some(reason) = limit(state, at) {
         return Said::one(reason);
     }
+    if let Some(wait) = around.waits.get(&state.step(at.step).pool) {
+        return Said::one(Reason::of_place("it waits for a place: ", wait));
+    }
     let pool = usize::from(state.step(at.step).pool);
-    let name = state.pools.get(pool).map_or("", String::as_str);
-    let taken = state.active.get(pool).copied().unwrap_or(0);
+    let name = state.pools.get(pool).map_or("", |demand| &*demand.executor);
+    let held = state.pools.iter().zip(&state.active);
+    let taken: u32 = held.filter(|(demand, _)| *demand.executor == *name).map(|(_, n)| n).sum();
     let text = match around.slots.get(name) {
         Some(slots) => format!(
             "it waits for a place: executor `{name}` has {slots}, this run holds {taken} of them"

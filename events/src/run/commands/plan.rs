@@ -1,12 +1,18 @@
 //! Admission chose a unit: its next attempt is recorded before any executor hears of it.
 
+use std::sync::Arc;
+
 use crate::run::command::Rejection;
 use crate::run::decide::Append;
 use crate::run::event::{AttemptPlanned, RunEvent, StepFailed};
 use crate::run::render;
 use crate::run::state::{UnitRef, UnitStatus};
 
-pub(in crate::run) fn plan(append: &mut Append<'_>, at: UnitRef) -> Result<(), Rejection> {
+pub(in crate::run) fn plan(
+    append: &mut Append<'_>,
+    at: UnitRef,
+    place: Option<Arc<str>>,
+) -> Result<(), Rejection> {
     if append.state.blocked().is_some() || append.state.unit(at).status != UnitStatus::Due {
         return Err(Rejection::Settled("the step is not due"));
     }
@@ -21,6 +27,7 @@ pub(in crate::run) fn plan(append: &mut Append<'_>, at: UnitRef) -> Result<(), R
             epoch,
             spec_hash: spec.hash(),
             executor: spec.executor,
+            place,
         }),
         Err(reason) => RunEvent::StepFailed(StepFailed { step, reason }),
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{done, due};
 use crate::ids::AttemptId;
 use crate::run::event::{AttemptExited, AttemptPlanned, Verdict};
-use crate::run::state::{RunState, UnitResult, UnitStatus};
+use crate::run::state::{Phase, RunState, UnitResult, UnitStatus};
 use crate::step::{AttemptState, Observation, Outcome, Transition};
 use crate::time::Timestamp;
 
@@ -16,7 +16,11 @@ pub(super) fn planned(state: &mut RunState, event: &AttemptPlanned, at: Timestam
     }
     let pool = usize::from(state.step(unit.step).pool);
     state.active[pool] += 1;
+    state.has_begun |= state.phase == Phase::Running;
     state.live.insert(event.attempt, unit);
+    if let Some(place) = &event.place {
+        state.places.insert(event.attempt, place.clone());
+    }
     due::begin(state, unit, UnitStatus::Active(event.attempt, AttemptState::Planned), at);
     let unit = state.unit_mut(unit);
     unit.epoch = event.epoch;
@@ -42,6 +46,7 @@ pub(super) fn observed(state: &mut RunState, attempt: AttemptId, observation: Ob
 
 pub(super) fn exited(state: &mut RunState, event: &AttemptExited, at: Timestamp) {
     let Some(unit) = state.live.remove(&event.attempt) else { return };
+    state.places.remove(&event.attempt);
     let pool = usize::from(state.step(unit.step).pool);
     state.active[pool] -= 1;
     if matches!(event.exit.outcome, Outcome::Lost { .. }) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{done, due};
-use crate::dag::{Action, FanOut, Plan, Section, StepIndex};
+use crate::admission::demands_of;
+use crate::dag::{Action, FanOut, Section, StepIndex};
 use crate::ids::StepKey;
 use crate::run::event::{
     ApprovalGiven, CancelRequested, ChildFinished, RunStatus, StepExpanded, Submitted, TimerKind,
@@ -21,17 +22,18 @@ pub(super) fn submitted(state: &mut RunState, event: &Submitted, at: Timestamp) 
         return;
     }
     state.submitted_at = at;
-    let pools = executors(&plan);
+    let (pools, pool_of) = demands_of(&plan);
     state.due = vec![Default::default(); pools.len()];
     state.active = vec![0; pools.len()];
     state.steps = plan
         .steps
         .iter()
-        .map(|planned| StepState {
+        .zip(pool_of)
+        .map(|(planned, pool)| StepState {
             // A `finally` step waits for the end of the main part besides.
             waiting_on: u32::try_from(planned.needs.len()).expect("steps are bounded")
                 + u32::from(planned.section == Section::Finally),
-            pool: pool_of(&pools, &planned.action),
+            pool,
             body: StepBody::Single(Unit::new(UnitStatus::Waiting, at)),
         })
         .collect();
@@ -48,33 +50,15 @@ pub(super) fn submitted(state: &mut RunState, event: &Submitted, at: Timestamp) 
     }
 }
 
-fn executors(plan: &Plan) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for planned in &plan.steps {
-        if let Action::Task(task) = &planned.action
-            && !names.contains(&task.executor)
-        {
-            names.push(task.executor.clone());
-        }
-    }
-    if names.is_empty() {
-        names.push("local".to_string());
-    }
-    names
-}
-
-fn pool_of(pools: &[String], action: &Action) -> u16 {
-    let Action::Task(task) = action else { return 0 };
-    let at = pools.iter().position(|name| *name == task.executor).unwrap_or(0);
-    u16::try_from(at).unwrap_or(0)
-}
-
 /// The main part starts.
 pub(super) fn begin(state: &mut RunState, at: Timestamp) {
     if state.phase != Phase::Queued || state.submitted.is_none() {
         return;
     }
     state.phase = Phase::Running;
+    // Who has a place in its group keeps others out of it, and so must not wait for a count of
+    // which they may hold the last.
+    state.has_begun |= state.plan.concurrency.is_some();
     if state.open_main == 0 {
         done::finalize(state, at);
     }

@@ -4,12 +4,14 @@
 
 use dagbook_events::ids::RunId;
 use dagbook_events::run::{Ask, RunCommand, fold};
+use serde_json::Value as Json;
 
 use super::run::{now, open, resume};
 use super::{CliError, Context, ExitCode, keeping, select};
 use crate::app::act;
 use crate::runtime::Ownership;
 use crate::runtime::record::Recorder;
+use crate::server::is_led;
 
 /// What to do when nobody drives the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,21 +22,30 @@ pub(super) enum Unattended {
     Tell,
 }
 
-/// Records the command on the run that `wanted` names.
+/// Records the command on the run that `wanted` names; a server is asked for `what` with `body`.
 pub(super) async fn act(
     ctx: &Context,
     wanted: &str,
     ask: impl FnOnce(RunId) -> Ask,
     said: &str,
     unattended: Unattended,
+    (what, body): (&str, Json),
 ) -> Result<ExitCode, CliError> {
+    if let Some(remote) = ctx.remote()? {
+        let run = remote.select(wanted).await?;
+        // What a server answers is for programs; what was done is said here.
+        let _: Json = remote.ask(run, what, &body, None).await?;
+        ctx.tell(&format!("run {run}: {said}"));
+        return Ok(ExitCode::Success);
+    }
     // An error where nothing was ever run, rather than a data folder that nobody asked for.
     drop(ctx.record().await?);
     let installation = open(ctx, None, None).await?;
     let recorder = Recorder::new(&installation.deps);
     let run = select::run(&recorder, &installation.deps.tenant, wanted).await?;
     let command = RunCommand { at: now(&installation), ask: ask(run) };
-    act::record(&recorder, &installation.deps.tenant, run, &command).await?;
+    let by = std::sync::Arc::new(installation.deps.person.clone());
+    act::record(&recorder, &installation.deps.tenant, run, &command, Some(&by)).await?;
     ctx.tell(&format!("run {run}: {said}"));
     if installation.keeper.is_some() {
         keeping::settle(ctx, &installation).await?;
@@ -42,8 +53,13 @@ pub(super) async fn act(
     if installation.locks.is_taken(run) {
         return Ok(ExitCode::Success);
     }
-    if fold(&recorder.facts(run).await?).is_finished() {
+    let state = fold(&recorder.facts(&installation.deps.tenant, run).await?);
+    if state.is_finished() {
         installation.locks.over(run);
+        return Ok(ExitCode::Success);
+    }
+    // A server leads: it hears of the command from the record.
+    if state.facts().driven_at.is_none() && is_led(&installation).await {
         return Ok(ExitCode::Success);
     }
     match unattended {

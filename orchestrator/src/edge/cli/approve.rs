@@ -2,9 +2,11 @@
 
 use dagbook_events::ids::StepKey;
 use dagbook_events::run::Ask;
+use serde_json::json;
 
 use super::acting::{Unattended, act};
 use super::{CliError, Context, ExitCode};
+use crate::client::segment;
 
 /// Which step.
 #[derive(Debug, clap::Args)]
@@ -32,6 +34,9 @@ pub async fn reject(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
 async fn answer(ctx: &Context, args: Args, approved: bool) -> Result<ExitCode, CliError> {
     let (step, comment) = (StepKey::new(&args.step), args.comment);
     let said = format!("{step} {}", if approved { "approved" } else { "rejected" });
+    let verb = if approved { "approve" } else { "reject" };
+    let what = format!("steps/{}/{verb}", segment(step.as_str()));
+    let body = json!({ "comment": comment });
     let ask = |_| Ask::Approve { step, approved, comment };
-    act(ctx, &args.run, ask, &said, Unattended::Tell).await
+    act(ctx, &args.run, ask, &said, Unattended::Tell, (&what, body)).await
 }

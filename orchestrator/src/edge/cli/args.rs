@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::{
-    approve, audit, cancel, completions, doctor, events, graph, lint, logs, migrate, pause, plan,
-    relay, replay, retry, run, runs, schema, secret, show, signal, timeline, version, why, witness,
+    approve, audit, cancel, completions, doctor, events, graph, lint, logs, migrate, pause,
+    pipeline, plan, relay, replay, retention, retry, run, runs, schedule, schema, secret, serve,
+    show, signal, submit, tenant, timeline, token, version, why, witness,
 };
 
 const EXAMPLES: &str = "\
 Examples:
   dagbook run dag.yaml --param epochs=3     run a DAG here, to its end
+  dagbook submit dag.yaml --follow          run it on a server (DAGBOOK_SERVER), and watch
   dagbook lint dag.yaml                     say everything that is wrong with a file
   dagbook show latest                       how the latest run went
   dagbook logs latest train --follow        what a step prints
@@ -45,7 +47,7 @@ pub struct Cli {
 }
 
 /// Options that every subcommand takes.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Clone, clap::Args)]
 #[command(next_help_heading = "Options everywhere")]
 pub struct GlobalArgs {
     /// How results are printed: for people, or as JSON whose shape is documented
@@ -63,12 +65,45 @@ pub struct GlobalArgs {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
+    /// The server to act on [default: the record here]
+    #[arg(long, global = true, value_name = "URL", env = "DAGBOOK_SERVER", hide_env_values = true)]
+    pub server: Option<String>,
+    /// The token for it; better in `DAGBOOK_TOKEN` or a file, where no other process sees it
+    #[arg(long, global = true, value_name = "TOKEN")]
+    pub token: Option<String>,
+    /// A file with the token (also `DAGBOOK_TOKEN_FILE`)
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]
+    pub token_file: Option<PathBuf>,
+    /// The tenant to act on, for people of the site (also `DAGBOOK_TENANT`)
+    #[arg(long, global = true, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// Certificates (PEM) to trust the server by, beside those of this machine
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DAGBOOK_CA_FILE",
+        hide_env_values = true
+    )]
+    pub ca_file: Option<PathBuf>,
     /// When to use colours
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value = "auto")]
     pub color: ColorWhen,
     /// Say only what was asked for, and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
+}
+
+impl std::fmt::Debug for GlobalArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without the token.
+        f.debug_struct("GlobalArgs")
+            .field("output", &self.output)
+            .field("data", &self.data)
+            .field("config", &self.config)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How results are printed.
@@ -98,6 +133,8 @@ pub enum ColorWhen {
 pub enum Command {
     /// Run a DAG file here, to its end
     Run(run::Args),
+    /// Send a DAG file, with its folder, to a server
+    Submit(submit::Args),
     /// Say everything that is wrong with DAG files
     Lint(lint::Args),
     /// Show what a DAG file will do, without doing it
@@ -132,10 +169,22 @@ pub enum Command {
     Signal(signal::Args),
     /// Fold a run's events and print the state at that point; or check them all
     Replay(replay::Args),
+    /// Show and change what is kept for how long, and let go of the rest
+    Retention(retention::Args),
     /// Compare the keepings of the record
     Audit(audit::Args),
+    /// Serve runs to many people: HTTP API, engine, schedules
+    Serve(serve::Args),
+    /// Register pipelines on a server, and run them
+    Pipeline(pipeline::Args),
+    /// Run registered pipelines by the clock
+    Schedule(schedule::Args),
     /// Keep secrets for steps
     Secret(secret::Args),
+    /// Make and change tenants
+    Tenant(tenant::Args),
+    /// Let people and programs in
+    Token(token::Args),
     /// Bring the store's schema up to date; give rights to its roles
     Migrate(migrate::Args),
     /// Keep the second copy, the signed heads and the tiles up to date

@@ -2,6 +2,7 @@
 
 use dagbook_events::run::Ask;
 use dagbook_events::step::StopCause;
+use serde_json::json;
 
 use super::acting::{Unattended, act};
 use super::{CliError, Context, ExitCode};
@@ -23,6 +24,7 @@ pub struct Args {
 /// Cancels it. A run that nobody drives is taken over until it has stopped.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let (reason, force) = (args.reason, args.force);
+    let body = json!({ "reason": reason, "force": force });
     let ask = |_| Ask::Cancel { cause: StopCause::User, reason, force };
-    act(ctx, &args.run, ask, "cancel requested", Unattended::TakeOver).await
+    act(ctx, &args.run, ask, "cancel requested", Unattended::TakeOver, ("cancel", body)).await
 }

@@ -6,11 +6,12 @@ use clap::error::ErrorKind;
 use super::args::{Cli, ColorWhen, Command, OutputFormat};
 use super::{
     CliError, Context, ExitCode, approve, audit, cancel, completions, doctor, events, graph, lint,
-    logs, migrate, pause, plan, relay, replay, retry, run, runs, schema, secret, show, signal,
-    timeline, version, why, witness,
+    logs, migrate, pause, pipeline, plan, relay, replay, retention, retry, run, runs, schedule,
+    schema, secret, serve, show, signal, submit, tenant, timeline, token, version, why, witness,
 };
 
-/// Threads of the runtime: the writer and the shims are elsewhere, so two are enough.
+/// Threads of the runtime: the writer and the shims are elsewhere, so two are enough, but for a
+/// server.
 const WORKERS: usize = 2;
 
 /// Does what the arguments say.
@@ -32,21 +33,27 @@ pub fn main() -> std::process::ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode, CliError> {
     let context = Context::new(cli.global)?;
-    start_tracing(&context);
+    context.begin_log();
+    let workers = match &cli.command {
+        Command::Serve(_) => std::thread::available_parallelism().map_or(4, usize::from).max(4),
+        _ => WORKERS,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
+        .worker_threads(workers)
         .enable_all()
         .build()
         .map_err(|e| CliError::unavailable(format!("the program cannot start: {e}")))?;
     let result = runtime.block_on(dispatch(&context, cli.command));
     // Work that nobody waits for (a read of a terminal, a look at the store) ends here.
     runtime.shutdown_background();
+    context.finish_telemetry();
     result
 }
 
 async fn dispatch(ctx: &Context, command: Command) -> Result<ExitCode, CliError> {
     match command {
         Command::Run(args) => run::run(ctx, args).await,
+        Command::Submit(args) => submit::run(ctx, args).await,
         Command::Lint(args) => lint::run(ctx, args).await,
         Command::Plan(args) => plan::run(ctx, args).await,
         Command::Graph(args) => graph::run(ctx, args).await,
@@ -64,8 +71,14 @@ async fn dispatch(ctx: &Context, command: Command) -> Result<ExitCode, CliError>
         Command::Reject(args) => approve::reject(ctx, args).await,
         Command::Signal(args) => signal::run(ctx, args).await,
         Command::Replay(args) => replay::run(ctx, args).await,
+        Command::Retention(args) => retention::run(ctx, args).await,
         Command::Audit(args) => audit::run(ctx, args).await,
+        Command::Serve(args) => serve::run(ctx, args).await,
+        Command::Pipeline(args) => pipeline::run(ctx, args).await,
+        Command::Schedule(args) => schedule::run(ctx, args).await,
         Command::Secret(args) => secret::run(ctx, args).await,
+        Command::Tenant(args) => tenant::run(ctx, args).await,
+        Command::Token(args) => token::run(ctx, args).await,
         Command::Migrate(args) => migrate::run(ctx, args).await,
         Command::Relay(args) => relay::run(ctx, args).await,
         Command::Witness(args) => witness::run(ctx, args).await,
@@ -108,17 +121,4 @@ fn choose_colours(when: ColorWhen) {
         ColorWhen::Never => anstream::ColorChoice::Never,
     }
     .write_global();
-}
-
-/// What the parts say on their own account goes to standard error, where a person asked for it.
-fn start_tracing(context: &Context) {
-    let level = &context.config().log_level;
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(false)
-        .try_init();
 }

@@ -2,17 +2,20 @@
 
 mod chosen;
 mod lines;
+mod origin;
+mod stream;
 mod tail;
 
 use std::time::Duration;
 
-use dagbook_events::ids::{RunId, StepKey, StreamName};
+use dagbook_events::ids::StepKey;
 use dagbook_events::project::RunView;
 
 use super::record::no_such_step;
-use super::{CliError, Context, ExitCode, OpenRecord};
+use super::{CliError, Context, ExitCode};
 use chosen::Chosen;
 use lines::Lines;
+use origin::Origin;
 
 /// How often new output is looked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -45,53 +48,44 @@ pub struct Args {
 
 /// Prints them.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
-    let record = ctx.record().await?;
-    let run = record.select(&args.run).await?;
-    let mut view = record.view(run).await?;
+    let (mut origin, run, mut view) = Origin::open(ctx, &args.run, args.follow).await?;
     let wanted = args.step.as_deref().map(StepKey::new);
     check(&view, wanted.as_ref(), args.attempt, args.follow)?;
-    if args.follow && !view.state.is_finished() && !record.is_driven(run) {
+    if args.follow && !view.state.is_finished() && !origin.is_driven(run) {
         ctx.tell(&format!(
             "note: no process drives this run; go on with it by `dagbook run --resume {run}`"
         ));
     }
-    let folder = record.layout().logs();
-    let mut chosen = Chosen::new(run, wanted, args.attempt, args.tail, folder);
+    let mut chosen = Chosen::new(run, wanted, args.attempt, args.tail, origin.logs(args.follow));
     let mut lines = Lines::new(ctx.is_json(), chosen.is_one(&view));
     loop {
         // What is written before the view says that nothing more comes is in the file by then.
         let is_over = chosen.is_over(&view);
         chosen.look(&view)?;
         let moved = chosen.read(&mut lines)?;
-        if !args.follow || (is_over && chosen.is_read()) {
+        let is_done = match args.follow {
+            true => is_over && chosen.is_read(),
+            false => chosen.is_read_for_now(),
+        };
+        if is_done {
             break;
         }
         if !moved {
             tokio::time::sleep(LOOK).await;
         }
-        catch_up(&record, run, &mut view).await?;
+        if args.follow {
+            origin.catch_up(run, &mut view).await?;
+        }
     }
     lines.close()?;
-    for (step, bytes) in chosen.dropped() {
+    for (step, bytes) in chosen.dropped(&view) {
         let dropped = super::output::bytes(bytes);
         ctx.tell(&format!("note: {dropped} of the log of `{step}` are beyond its limit and gone"));
     }
     if chosen.is_empty() {
-        ctx.tell("nothing was written");
+        ctx.tell(&origin.why_nothing(&view).await?);
     }
     Ok(ExitCode::Success)
-}
-
-/// Adds what was recorded since.
-async fn catch_up(record: &OpenRecord, run: RunId, view: &mut RunView) -> Result<(), CliError> {
-    if view.state.is_finished() {
-        return Ok(());
-    }
-    let stream = StreamName::run(run);
-    for recorded in record.recorder.stream(&stream, view.state.version).await? {
-        view.apply(&recorded.fact);
-    }
-    Ok(())
 }
 
 /// Says at once what can never be shown.

@@ -1,6 +1,7 @@
 //! `dagbook pause` and `dagbook resume`: no more steps start, or they do again.
 
 use dagbook_events::run::Ask;
+use serde_json::json;
 
 use super::acting::{Unattended, act};
 use super::{CliError, Context, ExitCode};
@@ -19,11 +20,15 @@ pub struct Args {
 /// Pauses it: what runs goes on, nothing new starts.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let comment = args.comment;
-    act(ctx, &args.run, |_| Ask::Pause { comment }, "paused", Unattended::Tell).await
+    let body = json!({ "comment": comment });
+    act(ctx, &args.run, |_| Ask::Pause { comment }, "paused", Unattended::Tell, ("pause", body))
+        .await
 }
 
 /// Lets it go on.
 pub async fn resume(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let comment = args.comment;
-    act(ctx, &args.run, |_| Ask::Resume { comment }, "resumed", Unattended::Tell).await
+    let body = json!({ "comment": comment });
+    act(ctx, &args.run, |_| Ask::Resume { comment }, "resumed", Unattended::Tell, ("resume", body))
+        .await
 }

@@ -1,7 +1,6 @@
 //! `dagbook plan`: what a DAG file will do, without doing it.
 
-mod critical;
-mod report;
+mod text;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use dagbook_events::digest::Sha256Digest;
 
 use super::run::parse_params;
 use super::{CliError, Context, ExitCode, output};
-use crate::app::source;
+use crate::app::{reports, source};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,11 +34,11 @@ pub struct Args {
 /// Plans it and prints the plan.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let (plan, hash) = planned(&args.file, &args.params, &args.files)?;
-    let report = report::report(&plan, hash);
+    let report = reports::plan::plan(&plan, hash);
     if ctx.is_json() {
         output::json(&report)?;
     } else {
-        output::print(&report.to_text())?;
+        output::print(&text::to_text(&report))?;
     }
     Ok(ExitCode::Success)
 }

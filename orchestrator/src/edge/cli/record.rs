@@ -56,7 +56,7 @@ impl OpenRecord {
 
     /// The run with all its attempts.
     pub async fn view(&self, run: RunId) -> Result<RunView, CliError> {
-        Ok(RunView::fold(&self.recorder.facts(run).await?))
+        Ok(RunView::fold(&self.recorder.facts(self.tenant(), run).await?))
     }
 
     /// Whether some living process drives the run.
@@ -72,7 +72,9 @@ impl OpenRecord {
     ) -> Result<Surroundings, CliError> {
         let state = &view.state;
         let holders = match (&state.plan.concurrency, state.phase) {
-            (Some(group), Phase::Queued) => self.recorder.group(&group.group).await?.0,
+            (Some(group), Phase::Queued) => {
+                self.recorder.group(self.tenant(), &group.group).await?.0
+            }
             _ => Vec::new(),
         };
         let slots = ctx.config().slots.unwrap_or_else(default_slots);
@@ -80,6 +82,7 @@ impl OpenRecord {
             now: self.now(),
             holders,
             slots: [("local".to_string(), slots)].into(),
+            waits: Default::default(),
             is_driven: (!state.is_finished()).then(|| self.is_driven(state.id())),
         })
     }

@@ -65,7 +65,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
                 return verify::run(ctx, &record, &args.run).await;
             }
             let run = record.select(&args.run).await?;
-            (run, record.recorder.history(run).await?)
+            (run, record.recorder.history(record.tenant(), run).await?)
         }
         false => elsewhere::history(ctx, &args).await?,
     };

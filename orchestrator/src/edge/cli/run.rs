@@ -9,17 +9,21 @@ use dagbook_events::ports::Clock;
 use dagbook_events::run::event::Submitted;
 use dagbook_events::run::{RunState, RunStatus};
 use dagbook_events::value::Value;
-use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::progress::{Live, Plain, Progress, Quiet, print_summary};
 use super::{CliError, Context, ExitCode, keeping, output, select};
 use crate::app::drive::{Ended, Seen, drive};
 use crate::app::submit::{Stamp, submission};
-use crate::app::{number, source, stamp};
+use crate::app::{number, reports, source, stamp};
 use crate::runtime::record::Recorder;
 use crate::runtime::{AskError, Runtime, Watch, start};
+use crate::server::is_led;
+use crate::telemetry::metrics::MeasuredStore;
 use crate::wiring::{Installation, Purpose};
+
+/// How long those who watch a run may take to end with it.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,7 +70,12 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let params = parse_params(&args.params, &args.files)?;
     let stamp = Stamp {
         run: stamp::run_id(installation.deps.clock.as_ref(), installation.deps.rng.as_ref()),
-        number: number::next(&recorder, &installation.deps.tenant).await?,
+        number: number::next(
+            &recorder,
+            installation.deps.shelf.as_ref(),
+            &installation.deps.tenant,
+        )
+        .await?,
         tenant: installation.deps.tenant.clone(),
     };
     let submitted = submission(&loaded, params, stamp)
@@ -122,7 +131,7 @@ async fn offer(
     submitted: &Submitted,
 ) -> Result<Option<RunId>, CliError> {
     for run in installation.interrupted().into_iter().rev() {
-        let Ok(facts) = recorder.facts(run).await else { continue };
+        let Ok(facts) = recorder.facts(&installation.deps.tenant, run).await else { continue };
         let state = dagbook_events::run::fold(&facts);
         let Some(earlier) = state.submitted.clone() else { continue };
         let same = earlier.pipeline == submitted.pipeline
@@ -154,13 +163,21 @@ pub(super) async fn submit(
     ctx: &Context,
     installation: &Installation,
     recorder: &Recorder,
-    submitted: Submitted,
+    mut submitted: Submitted,
 ) -> Result<ExitCode, CliError> {
+    submitted.driven_at = installation.deps.places.get("local").cloned();
     let run = submitted.run;
-    let runtime = start(installation.deps.clone());
+    if submitted.traceparent.is_none() {
+        submitted.traceparent = ctx.started_within().map(|above| above.to_string());
+    }
+    let (runtime, seen) = observed(ctx, installation, recorder);
     let watch = runtime.watch();
-    runtime.submit(submitted).await.map_err(ask_error)?;
-    follow(ctx, installation, recorder, &runtime, run, watch).await
+    runtime.submit(submitted, &installation.deps.person).await.map_err(ask_error)?;
+    let code = follow(ctx, installation, recorder, &runtime, run, watch).await;
+    drop(runtime);
+    // What it saw last is told before the process ends.
+    let _ = tokio::time::timeout(LAST_WORDS, seen).await;
+    code
 }
 
 /// Takes the run over and drives it to its end.
@@ -170,15 +187,40 @@ pub(super) async fn resume(
     recorder: &Recorder,
     run: RunId,
 ) -> Result<ExitCode, CliError> {
-    let facts = recorder.facts(run).await?;
-    if dagbook_events::run::fold(&facts).is_finished() {
+    let facts = recorder.facts(&installation.deps.tenant, run).await?;
+    let state = dagbook_events::run::fold(&facts);
+    if state.submitted.as_ref().is_some_and(|facts| facts.driven_at.is_none())
+        && is_led(installation).await
+    {
+        return Err(CliError::refused(format!("run {run} is driven by a server"))
+            .hint(format!("`dagbook show {run}` shows how far it is")));
+    }
+    if state.is_finished() {
         return Err(CliError::refused(format!("run {run} is over"))
             .hint(format!("`dagbook retry {run}` runs it again")));
     }
-    let runtime = start(installation.deps.clone());
+    let (runtime, seen) = observed(ctx, installation, recorder);
     let watch = runtime.watch();
-    runtime.adopt(run).await.map_err(ask_error)?;
-    follow(ctx, installation, recorder, &runtime, run, watch).await
+    runtime.adopt(&installation.deps.tenant, run).await.map_err(ask_error)?;
+    let code = follow(ctx, installation, recorder, &runtime, run, watch).await;
+    drop(runtime);
+    // What it saw last is told before the process ends.
+    let _ = tokio::time::timeout(LAST_WORDS, seen).await;
+    code
+}
+
+/// Starts the orchestrator, with whoever counts and traces what it records.
+fn observed(
+    ctx: &Context,
+    installation: &Installation,
+    recorder: &Recorder,
+) -> (Runtime, tokio::task::JoinHandle<()>) {
+    let telemetry = ctx.telemetry();
+    let mut deps = installation.deps.clone();
+    deps.store = MeasuredStore::around(deps.store, telemetry.metrics.clone());
+    let runtime = start(deps);
+    let seen = telemetry.observe(runtime.watch(), recorder.clone());
+    (runtime, seen)
 }
 
 fn ask_error(error: AskError) -> CliError {
@@ -218,7 +260,11 @@ async fn follow(
         Seen::Interrupt(2) => display.note("killing; once more leaves at once"),
         Seen::Interrupt(_) => display.note("leaving; the run can be resumed"),
     };
-    let ended = drive(runtime, recorder, clock.as_ref(), run, watch, interrupts(), show).await;
+    let deps = &installation.deps;
+    let which = (&deps.tenant, run);
+    let drive =
+        drive(runtime, recorder, clock.as_ref(), which, &deps.person, (watch, interrupts()), show);
+    let ended = drive.await;
     display.close();
     runtime.shutdown().await;
     match ended? {
@@ -241,7 +287,7 @@ fn display(ctx: &Context, installation: &Installation, run: RunId) -> Box<dyn Pr
         return Box::new(Quiet);
     }
     if std::io::stderr().is_terminal() {
-        return Box::new(Live::new(installation.data.join("logs").join(run.to_string())));
+        return Box::new(Live::new(Some(installation.data.join("logs").join(run.to_string()))));
     }
     Box::new(Plain)
 }
@@ -263,7 +309,7 @@ pub(super) fn interrupts() -> mpsc::UnboundedReceiver<()> {
 
 fn finished(ctx: &Context, state: &RunState) -> Result<ExitCode, CliError> {
     if ctx.is_json() {
-        output::json(&result(state))?;
+        output::json(&reports::ended::ended(state))?;
     } else if !ctx.is_quiet() {
         print_summary(state);
     }
@@ -272,26 +318,6 @@ fn finished(ctx: &Context, state: &RunState) -> Result<ExitCode, CliError> {
         Some(RunStatus::Canceled) => ExitCode::Canceled,
         Some(RunStatus::Rejected) => ExitCode::Refused,
         Some(RunStatus::Failed) | None => ExitCode::Failed,
-    })
-}
-
-/// The JSON form of an ended run.
-fn result(state: &RunState) -> serde_json::Value {
-    let facts = state.facts();
-    let steps: Vec<_> = (0u32..)
-        .zip(&state.plan.steps)
-        .map(|(index, planned)| {
-            let status = state.step_status(dagbook_events::dag::StepIndex(index));
-            json!({ "step": planned.name.as_str(), "status": status.as_str() })
-        })
-        .collect();
-    json!({
-        "run": facts.run,
-        "number": facts.number,
-        "pipeline": facts.pipeline,
-        "status": state.status().map(RunStatus::as_str),
-        "duration_ms": state.updated_at.since(state.submitted_at).0,
-        "steps": steps,
     })
 }
 

@@ -1,14 +1,13 @@
 //! `dagbook runs`: which runs there are, newest first.
 
 use clap::ValueEnum;
-use dagbook_events::ids::RunId;
-use dagbook_events::project::run_status;
-use dagbook_events::run::fold;
 use dagbook_events::time::Timestamp;
 use serde::Serialize;
 
-use super::{CliError, Context, ExitCode, OpenRecord, output};
-use crate::app::listing::{self, RunHead};
+use super::remote::Remote;
+use super::{CliError, Context, ExitCode, output};
+use crate::app::listing;
+use crate::app::reports::{RunFilter, RunRow};
 
 /// Runs that are looked at for a status, at most.
 const LOOKED_AT: usize = 100_000;
@@ -53,28 +52,33 @@ enum StatusFilter {
 
 #[derive(Serialize)]
 struct Listing {
-    runs: Vec<Listed>,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    run: RunId,
-    number: u64,
-    pipeline: String,
-    status: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    reason: String,
-    trigger: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<RunId>,
-    submitted_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    finished_at: Option<String>,
-    duration_ms: u64,
+    runs: Vec<RunRow>,
 }
 
 /// Lists them.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    let (runs, now) = match ctx.remote()? {
+        Some(remote) => (there(&remote, &args).await?, now()),
+        None => here(ctx, &args).await?,
+    };
+    if ctx.is_json() {
+        output::json(&Listing { runs })?;
+    } else if runs.is_empty() {
+        ctx.tell("no run to show");
+    } else {
+        output::print(&table(&runs, now))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+async fn there(remote: &Remote, args: &Args) -> Result<Vec<RunRow>, CliError> {
+    let status = args.status.map(|filter| RunFilter::from(filter).as_str().to_string());
+    let children = args.children.then(|| "true".to_string());
+    let filters = [("status", status), ("children", children)];
+    Ok(remote.client.pages("runs", &filters, args.limit).take(args.limit).await?)
+}
+
+async fn here(ctx: &Context, args: &Args) -> Result<(Vec<RunRow>, Timestamp), CliError> {
     let record = ctx.record().await?;
     let filtered = args.status.is_some() || !args.children;
     let looked_at = if filtered { LOOKED_AT } else { args.limit };
@@ -89,61 +93,36 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
         if head.parent.is_some() && !args.children {
             continue;
         }
-        let listed = listed(&record, head).await?;
-        if args.status.is_none_or(|filter| filter.takes(&listed)) {
-            runs.push(listed);
+        let (recorder, tenant, now) = (&record.recorder, record.tenant(), record.now());
+        let driven = |run| record.is_driven(run);
+        let row = listing::row(recorder, tenant, head, driven, now).await?;
+        if args.status.is_none_or(|filter| RunFilter::from(filter).takes(&row)) {
+            runs.push(row);
         }
     }
-    if ctx.is_json() {
-        output::json(&Listing { runs })?;
-    } else if runs.is_empty() {
-        ctx.tell("no run to show");
-    } else {
-        output::print(&table(&runs, record.now()))?;
-    }
-    Ok(ExitCode::Success)
+    Ok((runs, record.now()))
 }
 
-async fn listed(record: &OpenRecord, head: RunHead) -> Result<Listed, CliError> {
-    let end = listing::end(&record.recorder, record.tenant(), head.run).await?;
-    let (status, reason, until) = match &end {
-        Some(end) => (end.status.clone(), end.reason.clone(), end.at),
-        None if !record.is_driven(head.run) => {
-            ("interrupted".to_string(), String::new(), record.now())
-        }
-        None => {
-            let state = fold(&record.recorder.facts(head.run).await?);
-            (run_status(&state).to_string(), String::new(), record.now())
-        }
-    };
-    Ok(Listed {
-        run: head.run,
-        number: head.number,
-        pipeline: head.pipeline,
-        status,
-        reason,
-        trigger: head.trigger,
-        parent: head.parent,
-        submitted_at: head.submitted_at.to_rfc3339(),
-        finished_at: end.map(|end| end.at.to_rfc3339()),
-        duration_ms: until.since(head.submitted_at).0,
-    })
+/// How long ago a run was submitted is counted by the clock here.
+fn now() -> Timestamp {
+    use dagbook_events::ports::Clock as _;
+    dagbook_executors::SystemClock.now()
 }
 
-impl StatusFilter {
-    fn takes(self, listed: &Listed) -> bool {
-        match self {
-            Self::Open => listed.finished_at.is_none(),
-            Self::Interrupted => listed.status == "interrupted",
-            Self::Succeeded => listed.status == "succeeded",
-            Self::Failed => listed.status == "failed",
-            Self::Canceled => listed.status == "canceled",
-            Self::Rejected => listed.status == "rejected",
+impl From<StatusFilter> for RunFilter {
+    fn from(filter: StatusFilter) -> Self {
+        match filter {
+            StatusFilter::Open => Self::Open,
+            StatusFilter::Interrupted => Self::Interrupted,
+            StatusFilter::Succeeded => Self::Succeeded,
+            StatusFilter::Failed => Self::Failed,
+            StatusFilter::Canceled => Self::Canceled,
+            StatusFilter::Rejected => Self::Rejected,
         }
     }
 }
 
-fn table(runs: &[Listed], now: Timestamp) -> String {
+fn table(runs: &[RunRow], now: Timestamp) -> String {
     let mut table =
         output::StatusTable::new(&[">#", "pipeline", "run", "submitted", ">took", "why"]);
     for run in runs {

@@ -91,7 +91,11 @@ async fn part(recorder: &Recorder, tenant: &TenantId, wanted: &str) -> Result<Ru
     }
 }
 
-fn unknown(wanted: &str) -> CliError {
-    CliError::usage(format!("there is no run `{}`", super::output::clean(wanted)))
-        .hint("`dagbook runs` lists them; `latest` is the newest, `#12` the one of that number")
+/// What to do about a run that is not there.
+pub(super) const HINT: &str =
+    "`dagbook runs` lists them; `latest` is the newest, `#12` the one of that number";
+
+/// There is no such run.
+pub(super) fn unknown(wanted: &str) -> CliError {
+    CliError::usage(format!("there is no run `{}`", super::output::clean(wanted))).hint(HINT)
 }

@@ -1,12 +1,11 @@
 //! `dagbook show`: a run in full: summary, steps, outputs, artifacts.
 
-mod report;
+mod text;
 
 use dagbook_events::project::RunView;
 
 use super::{CliError, Context, ExitCode, output};
-
-use report::report;
+use crate::app::reports::{self, RunReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +23,11 @@ pub struct Args {
 
 /// Shows it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    if let Some(remote) = ctx.remote()? {
+        let run = remote.select(&args.run).await?;
+        print_report(ctx, &remote.report(run).await?)?;
+        return Ok(ExitCode::Success);
+    }
     let record = ctx.record().await?;
     let run = record.select(&args.run).await?;
     let view = record.view(run).await?;
@@ -39,6 +43,10 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
 
 /// Prints a run in the form that was asked for.
 pub(super) fn print(ctx: &Context, view: &RunView, is_driven: bool) -> Result<(), CliError> {
-    let report = report(view, is_driven);
-    if ctx.is_json() { output::json(&report) } else { output::print(&report.to_text()) }
+    print_report(ctx, &reports::run::run(view, is_driven))
+}
+
+/// Prints a report in the form that was asked for.
+pub(super) fn print_report(ctx: &Context, report: &RunReport) -> Result<(), CliError> {
+    if ctx.is_json() { output::json(report) } else { output::print(&text::to_text(report)) }
 }

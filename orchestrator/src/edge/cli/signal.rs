@@ -1,6 +1,7 @@
 //! `dagbook signal`: send a named event to a run whose step waits for it.
 
 use dagbook_events::run::Ask;
+use serde_json::json;
 
 use super::acting::{Unattended, act};
 use super::{CliError, Context, ExitCode};
@@ -19,5 +20,6 @@ pub struct Args {
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     let said = format!("event `{}` sent", args.name);
     let name = args.name;
-    act(ctx, &args.run, |_| Ask::Signal { name }, &said, Unattended::Tell).await
+    let body = json!({ "name": name });
+    act(ctx, &args.run, |_| Ask::Signal { name }, &said, Unattended::Tell, ("signal", body)).await
 }

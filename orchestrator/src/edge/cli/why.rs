@@ -1,12 +1,13 @@
 //! `dagbook why`: why a run or a step is where it is, and what can be done.
 
-use dagbook_events::ids::{RunId, StepKey};
-use dagbook_events::project::{Explanation, why_run, why_step};
-use serde::Serialize;
+use dagbook_events::ids::StepKey;
+use dagbook_events::project::{why_run, why_step};
 
 use super::output::{self, FAINT, RESET, STRONG};
 use super::record::no_such_step;
+use super::remote::step_path;
 use super::{CliError, Context, ExitCode};
+use crate::app::reports::{self, WhyReport};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,28 +26,18 @@ pub struct Args {
     step: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Answer {
-    run: RunId,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
-    status: &'static str,
-    reasons: Vec<ReasonReport>,
-    commands: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct ReasonReport {
-    code: &'static str,
-    text: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<RunId>,
-}
-
 /// Explains it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    if let Some(remote) = ctx.remote()? {
+        let run = remote.select(&args.run).await?;
+        let path = match &args.step {
+            None => format!("runs/{run}/why"),
+            Some(step) => format!("{}/why", step_path(run, &StepKey::new(step))),
+        };
+        let report = remote.about(run, remote.client.get(&path).await)?;
+        print(ctx, &report)?;
+        return Ok(ExitCode::Success);
+    }
     let record = ctx.record().await?;
     let run = record.select(&args.run).await?;
     let view = record.view(run).await?;
@@ -58,45 +49,29 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
             why_step(&view, &key, &around).ok_or_else(|| no_such_step(&view, &key))?
         }
     };
-    if ctx.is_json() {
-        output::json(&answer(run, &explanation))?;
-    } else {
-        output::print(&text(run, &explanation))?;
-    }
+    print(ctx, &reports::why::why(run, &explanation))?;
     Ok(ExitCode::Success)
 }
 
-fn answer(run: RunId, explanation: &Explanation) -> Answer {
-    let reasons = explanation.reasons.iter().map(|reason| ReasonReport {
-        code: reason.code,
-        text: reason.text.clone(),
-        step: reason.step.as_ref().map(StepKey::to_string),
-        run: reason.run,
-    });
-    Answer {
-        run,
-        step: explanation.step.as_ref().map(StepKey::to_string),
-        status: explanation.status,
-        reasons: reasons.collect(),
-        commands: explanation.commands.clone(),
-    }
+fn print(ctx: &Context, report: &WhyReport) -> Result<(), CliError> {
+    if ctx.is_json() { output::json(report) } else { output::print(&text(report)) }
 }
 
-fn text(run: RunId, explanation: &Explanation) -> String {
-    let subject = match &explanation.step {
+fn text(report: &WhyReport) -> String {
+    let subject = match &report.step {
         Some(step) => format!("step {step}"),
-        None => format!("run {run}"),
+        None => format!("run {}", report.run),
     };
-    let status = explanation.status;
+    let status = &report.status;
     let style = output::status_style(status);
     let mut text = format!("{STRONG}{subject}{RESET}: {style}{status}{RESET}\n");
-    for reason in &explanation.reasons {
+    for reason in &report.reasons {
         text.push_str(&format!("  {}\n", output::clean(&reason.text)));
     }
-    if !explanation.commands.is_empty() {
+    if !report.commands.is_empty() {
         text.push('\n');
     }
-    for command in &explanation.commands {
+    for command in &report.commands {
         text.push_str(&format!("  {FAINT}${RESET} {command}\n"));
     }
     text

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dagbook_events::ids::TenantId;
 use dagbook_events::ports::AppendRequest;
 
 use crate::engine::{AppendId, StreamPart};
@@ -15,16 +16,19 @@ const WAIT_LONGEST: Duration = Duration::from_secs(5);
 pub(in crate::runtime) fn perform(
     driver: &Driver,
     append: AppendId,
+    tenant: TenantId,
     key: String,
     parts: Vec<StreamPart>,
 ) {
     let (recorder, wakes) = (driver.recorder.clone(), driver.wakes.clone());
-    let tenant = driver.deps.tenant.clone();
+    let fence = driver.deps.leading.as_ref().map(|leading| leading.fence.clone());
+    let alarm = driver.life.alarm("an append");
     tokio::spawn(async move {
+        let _alarm = alarm;
         let result = match recorder.prepare(&parts).await {
             Err(error) => Err(error),
             Ok(streams) => {
-                let request = AppendRequest { tenant, key: Some(key), streams, fence: None };
+                let request = AppendRequest { tenant, key: Some(key), streams, fence };
                 let appended = recorder.store().append(request).await;
                 appended.map(|appended| (appended.first, appended.last))
             }

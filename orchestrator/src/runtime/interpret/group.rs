@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use dagbook_events::ids::TenantId;
+
 use crate::runtime::driver::Driver;
 use crate::runtime::wake::Wake;
 
-pub(in crate::runtime) fn load(driver: &Driver, group: String) {
+pub(in crate::runtime) fn load(driver: &Driver, tenant: TenantId, group: String) {
     let (recorder, wakes) = (driver.recorder.clone(), driver.wakes.clone());
+    let alarm = driver.life.alarm("a reading of a group");
     tokio::spawn(async move {
+        let _alarm = alarm;
         let (holders, version) = loop {
-            match recorder.group(&group).await {
+            match recorder.group(&tenant, &group).await {
                 Ok(read) => break read,
                 // A run that waits for the group waits for the store as well.
                 Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -19,7 +23,7 @@ pub(in crate::runtime) fn load(driver: &Driver, group: String) {
             }
         };
         if let Some(wakes) = wakes.upgrade() {
-            let _ = wakes.send(Wake::Group { group, holders, version });
+            let _ = wakes.send(Wake::Group { tenant, group, holders, version });
         }
     });
 }

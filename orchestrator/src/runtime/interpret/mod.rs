@@ -30,11 +30,11 @@ pub(super) fn world(driver: &mut Driver, effect: Effect) {
         Effect::SubmitChild(child) => child::submit(driver, *child),
         Effect::CancelChild { run, force } => {
             let reason = "the run above it is being cancelled".to_string();
-            driver.ask(run, Ask::Cancel { cause: StopCause::User, reason, force }, None);
+            driver.ask(run, Ask::Cancel { cause: StopCause::User, reason, force }, None, None);
         }
         Effect::NotifyParent { parent, step, run, status, outputs, reason } => {
             let ask = Ask::ChildFinished { step, run, status, outputs, reason };
-            driver.ask(parent, ask, None);
+            driver.ask(parent, ask, None, None);
         }
     }
 }

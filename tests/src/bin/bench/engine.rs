@@ -171,7 +171,8 @@ pub async fn flood(rig: &Arc<Rig>, flows: usize, at_once: usize) -> Result<()> {
         while begun < flows && begun - ended < at_once {
             let submitted = rig.prepare(THREE, BTreeMap::new())?;
             let runtime = rig.runtime.clone();
-            tokio::spawn(async move { runtime.submit(submitted).await });
+            let person = rig.deps.person.clone();
+            tokio::spawn(async move { runtime.submit(submitted, &person).await });
             begun += 1;
         }
         let seen = watch.recv().await.context("the orchestrator stopped")?;
@@ -201,7 +202,7 @@ async fn real(dag: &str, program: &Path, options: &Options, slots: u32) -> Resul
     let begun = Instant::now();
     let run = rig.run(submitted).await?;
     let took = begun.elapsed().as_secs_f64();
-    let state = dagbook_events::run::fold(&rig.recorder.facts(run).await?);
+    let state = dagbook_events::run::fold(&rig.recorder.facts(&rig.deps.tenant, run).await?);
     ensure!(
         state.status() == Some(dagbook_events::run::RunStatus::Succeeded),
         "the run did not succeed"

@@ -1,8 +1,9 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `cargo run --release -p dagbook-tests --bin bench -- record|engine [--short] [--json FILE]`,
+//! `cargo run --release -p dagbook-tests --bin bench -- record|engine|admission [--short] [--json FILE]`,
 //! and for the production stores `bench record --store postgres: --bus nats:`.
 
+mod admission;
 mod engine;
 mod record;
 mod report;
@@ -30,6 +31,8 @@ enum Suite {
     Record(record::RecordOptions),
     /// Flows of steps, real processes, scale, and a cold start.
     Engine(EngineOptions),
+    /// Admission alone, with 1,000 tenants.
+    Admission(Options),
 }
 
 /// What the engine suite takes besides.
@@ -74,6 +77,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (report, options) = match suite {
         Suite::Record(options) => (runtime.block_on(record::run(&options))?, options.common),
+        Suite::Admission(options) => (admission::run(&options)?, options),
         Suite::Engine(options) => {
             let program = match options.program {
                 Some(program) => program,

@@ -1,6 +1,7 @@
 //! Tables in memory. A transaction over them is one call, so there is nothing to take back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::digest::Sha256Digest;
@@ -27,6 +28,8 @@ pub(super) struct Tables {
     pub(super) streams: Vec<Stream>,
     tenants_by_name: HashMap<TenantId, usize>,
     streams_by_name: HashMap<(usize, StreamName), usize>,
+    /// Streams that nothing has closed, by kind and age.
+    open: BTreeSet<(String, usize)>,
     keys: HashMap<(Ref, Arc<str>), KeptKey>,
     pub(super) leases: BTreeMap<String, Lease>,
 }
@@ -70,6 +73,7 @@ impl Default for Tables {
             streams: Vec::new(),
             tenants_by_name: HashMap::new(),
             streams_by_name: HashMap::new(),
+            open: BTreeSet::new(),
             keys: HashMap::new(),
             leases: BTreeMap::new(),
         }
@@ -122,15 +126,46 @@ impl Tables {
         events.iter().skip(from).take(limit).map(|index| self.recorded(*index)).collect()
     }
 
+    fn stream_index(&self, tenant: &TenantId, stream: &StreamName) -> Option<usize> {
+        let tenant = self.tenants_by_name.get(tenant)?;
+        self.streams_by_name.get(&(*tenant, stream.clone())).copied()
+    }
+
     pub(super) fn stream_names(
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Vec<StreamName> {
+        let end = match before {
+            None => self.streams.len(),
+            Some(name) => self.stream_index(tenant, name).unwrap_or(0),
+        };
         let Some(tenant) = self.tenants_by_name.get(tenant) else { return Vec::new() };
         let ours = |s: &&Stream| s.tenant == *tenant && s.name.as_str().starts_with(prefix);
-        self.streams.iter().rev().filter(ours).take(limit).map(|s| s.name.clone()).collect()
+        let newest = self.streams[..end].iter().rev();
+        newest.filter(ours).take(limit).map(|s| s.name.clone()).collect()
+    }
+
+    pub(super) fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Vec<(TenantId, StreamName)> {
+        let begin = match after {
+            None => Bound::Unbounded,
+            Some((tenant, name)) => match self.stream_index(tenant, name) {
+                Some(at) => Bound::Excluded((kind_of(name), at)),
+                None => return Vec::new(),
+            },
+        };
+        let open = self.open.range((begin, Bound::Unbounded)).map(|(_, at)| &self.streams[*at]);
+        open.filter(|stream| stream.name.as_str().starts_with(prefix))
+            .take(limit)
+            .map(|stream| (self.tenants[stream.tenant].name.clone(), stream.name.clone()))
+            .collect()
     }
 
     pub(super) fn log_heads(&self) -> BTreeMap<TenantId, LogHead> {
@@ -178,6 +213,12 @@ impl MemoryBackend {
 /// Short names are dense from 1.
 fn index(reference: Ref) -> usize {
     usize::try_from(reference - 1).unwrap_or(usize::MAX)
+}
+
+/// What stands before the first slash.
+fn kind_of(name: &StreamName) -> String {
+    let name = name.as_str();
+    name.split_once('/').map_or(name, |(kind, _)| kind).to_string()
 }
 
 fn reference(index: usize) -> Ref {
@@ -239,7 +280,11 @@ impl Backend for MemoryBackend {
         for stream in write.streams.iter().filter(|stream| stream.created) {
             let (tenant, name) = (index(stream.tenant), stream.name.clone());
             tables.streams_by_name.insert((tenant, name.clone()), index(stream.reference));
+            tables.open.insert((kind_of(&name), index(stream.reference)));
             tables.streams.push(Stream { tenant, name, events: Vec::new() });
+        }
+        for stream in write.streams.iter().filter(|stream| stream.closes) {
+            tables.open.remove(&(kind_of(stream.name), index(stream.reference)));
         }
         for (row, leaf) in write.rows.iter().zip(&write.leaves) {
             tables.add(row, leaf);

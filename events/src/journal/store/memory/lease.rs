@@ -34,12 +34,12 @@ impl Leases for MemoryStore {
         Ok(LeaseAnswer::Held(held))
     }
 
-    async fn renew(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError> {
-        Ok(self.until(fence, lasting))
+    async fn renew(&self, held: &Lease, lasting: Millis) -> Result<Option<Lease>, ReadError> {
+        Ok(self.until(&held.fence, Some(&held.holder), lasting))
     }
 
     async fn release(&self, fence: &Fence) -> Result<(), ReadError> {
-        self.until(fence, Millis(0));
+        self.until(fence, None, Millis(0));
         Ok(())
     }
 
@@ -50,11 +50,14 @@ impl Leases for MemoryStore {
 
 impl MemoryStore {
     /// Lets a lease that still is at this epoch end so long from now.
-    fn until(&self, fence: &Fence, lasting: Millis) -> Option<Lease> {
+    fn until(&self, fence: &Fence, holder: Option<&str>, lasting: Millis) -> Option<Lease> {
         let ends = self.clock.now() + lasting;
         let mut committer = self.lock();
         let leases = &mut committer.backend_mut().tables_mut().leases;
-        let held = leases.get_mut(&*fence.lease).filter(|held| held.fence == *fence)?;
+        let is_it = |held: &&mut Lease| {
+            held.fence == *fence && holder.is_none_or(|holder| held.holder == holder)
+        };
+        let held = leases.get_mut(&*fence.lease).filter(is_it)?;
         held.expires_at = ends;
         Some(held.clone())
     }

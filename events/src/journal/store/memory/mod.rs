@@ -6,6 +6,7 @@
 mod audit;
 mod backend;
 mod lease;
+mod shelf;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use self::backend::{MemoryBackend, Tables};
+use self::shelf::Shelved;
 use crate::ids::{Position, StreamName, TenantId};
 use crate::journal::committer::Committer;
 use crate::journal::fault::Faults;
@@ -30,6 +32,7 @@ pub struct MemoryStore {
     wakeups: Wakeups,
     guard: Arc<Guard>,
     clock: Arc<dyn Clock>,
+    shelf: Mutex<Shelved>,
 }
 
 impl MemoryStore {
@@ -43,7 +46,7 @@ impl MemoryStore {
         let guard = Arc::new(Guard::open());
         let (backend, wakeups) = (MemoryBackend::default(), Wakeups::new(Position(0)));
         let committer = Committer::new(backend, Arc::clone(&clock), Arc::clone(&guard), faults);
-        Self { committer: Mutex::new(committer), wakeups, guard, clock }
+        Self { committer: Mutex::new(committer), wakeups, guard, clock, shelf: Mutex::default() }
     }
 
     /// The same store behind another guard.
@@ -103,9 +106,19 @@ impl EventStore for MemoryStore {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        Ok(self.read(|tables| tables.stream_names(tenant, prefix, limit)))
+        Ok(self.read(|tables| tables.stream_names(tenant, prefix, before, limit)))
+    }
+
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        Ok(self.read(|tables| tables.open_streams(prefix, after, limit)))
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

@@ -41,6 +41,7 @@ struct Streams<'a> {
     size: Vec<i64>,
     first: Vec<i64>,
     last: Vec<i64>,
+    closes: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -84,6 +85,7 @@ impl<'a> Columns<'a> {
             into.id.push(stream.reference);
             into.size.push(signed(stream.size)?);
             into.last.push(signed(stream.last.0)?);
+            into.closes.push(stream.closes);
             if stream.created {
                 into.tenant.push(stream.tenant);
                 into.name.push(stream.name.as_str());
@@ -102,7 +104,7 @@ impl<'a> Columns<'a> {
     }
 
     /// In the order of the statement.
-    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 37] {
+    pub(super) fn params(&self) -> [&(dyn ToSql + Sync); 39] {
         let Self { heads: Heads { before, after }, events: e, .. } = self;
         let (n, t, m, s, k) =
             (&self.new_tenants, &self.tenants, &self.new_streams, &self.streams, &self.keys);
@@ -135,9 +137,11 @@ impl<'a> Columns<'a> {
             &m.size,
             &m.first,
             &m.last,
+            &m.closes,
             &s.id,
             &s.size,
             &s.last,
+            &s.closes,
             &k.tenant,
             &k.text,
             &k.content,

@@ -38,12 +38,12 @@ impl Leases for PostgresStore {
         })
     }
 
-    async fn renew(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError> {
-        self.until(fence, lasting).await
+    async fn renew(&self, held: &Lease, lasting: Millis) -> Result<Option<Lease>, ReadError> {
+        self.until(&held.fence, Some(&held.holder), lasting).await
     }
 
     async fn release(&self, fence: &Fence) -> Result<(), ReadError> {
-        self.until(fence, Millis(0)).await.map(drop)
+        self.until(fence, None, Millis(0)).await.map(drop)
     }
 
     async fn lease(&self, lease: &str) -> Result<Option<Lease>, ReadError> {
@@ -55,13 +55,18 @@ impl Leases for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Lets a lease that still is at this epoch end so long from now.
-    async fn until(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError> {
+    /// Lets a lease that still is at this epoch, and with this holder, end so long from now.
+    async fn until(
+        &self,
+        fence: &Fence,
+        holder: Option<&str>,
+        lasting: Millis,
+    ) -> Result<Option<Lease>, ReadError> {
         let Ok(epoch) = i64::try_from(fence.epoch) else { return Ok(None) };
         let (name, lasting) = (&*fence.lease, bounded(lasting));
         let sql = include_str!("sql/lease_until.sql");
         // Doing it twice does no harm, so it is asked again where a connection was gone.
-        let rows = self.reading().readers.rows(sql, &[&name, &epoch, &lasting]).await?;
+        let rows = self.reading().readers.rows(sql, &[&name, &epoch, &lasting, &holder]).await?;
         rows.first().map(|row| read(row, 0, &fence.lease).map_err(damaged)).transpose()
     }
 }

@@ -1,5 +1,6 @@
 //! The store in Postgres, and what an operator does to it.
 
+mod archive;
 mod audit;
 mod client;
 mod columns;
@@ -17,6 +18,7 @@ mod pool;
 mod read;
 mod retry;
 mod session;
+mod shelf;
 mod store;
 mod tls;
 mod url;

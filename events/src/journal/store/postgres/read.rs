@@ -96,28 +96,55 @@ impl Reading {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Answer<Vec<StreamName>> {
         if prefix.contains('\0') {
             return Ok(Vec::new());
         }
         let (tenant, limit) = (tenant.as_str(), bound(limit as u64));
+        let before = before.map(StreamName::as_str);
         // With a whole kind in the prefix an index finds the newest without a search.
         let rows = match prefix.split_once('/') {
             Some((kind, _)) => {
                 let sql = include_str!("sql/streams_of_kind.sql");
-                self.readers.rows(sql, &[&tenant, &kind, &prefix, &limit]).await?
+                self.readers.rows(sql, &[&tenant, &kind, &prefix, &before, &limit]).await?
             }
             None => {
                 let sql = include_str!("sql/streams_newest.sql");
-                self.readers.rows(sql, &[&tenant, &prefix, &limit]).await?
+                self.readers.rows(sql, &[&tenant, &prefix, &before, &limit]).await?
             }
         };
-        let name = |row: &Row| {
-            let detail = |error| corrupt(Position(0), format!("the name of a stream: {error}"));
-            StreamName::new(get(row, 0).map_err(damaged)?).map_err(detail)
+        rows.iter().map(|row| stream_name(row, 0)).collect()
+    }
+
+    pub(super) async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Answer<Vec<(TenantId, StreamName)>> {
+        if prefix.contains('\0') {
+            return Ok(Vec::new());
+        }
+        let limit = bound(limit as u64);
+        let (tenant, stream) = after.map(|(t, s)| (t.as_str(), s.as_str())).unzip();
+        let rows = match prefix.split_once('/') {
+            Some((kind, _)) => {
+                let sql = include_str!("sql/streams_open_of_kind.sql");
+                self.readers.rows(sql, &[&kind, &prefix, &tenant, &stream, &limit]).await?
+            }
+            None => {
+                let sql = include_str!("sql/streams_open.sql");
+                self.readers.rows(sql, &[&prefix, &tenant, &stream, &limit]).await?
+            }
         };
-        rows.iter().map(name).collect()
+        let pair = |row: &Row| {
+            let tenant = TenantId::new(get(row, 0).map_err(damaged)?)
+                .map_err(|error| corrupt(Position(0), format!("the name of a tenant: {error}")))?;
+            Ok((tenant, stream_name(row, 1)?))
+        };
+        rows.iter().map(pair).collect()
     }
 
     pub(super) async fn log_head(&self, tenant: &TenantId) -> Answer<LogHead> {
@@ -185,6 +212,11 @@ impl Reading {
         }
         Ok(events)
     }
+}
+
+fn stream_name(row: &Row, column: usize) -> Answer<StreamName> {
+    StreamName::new(get(row, column).map_err(damaged)?)
+        .map_err(|error| corrupt(Position(0), format!("the name of a stream: {error}")))
 }
 
 fn read_log_head(row: &Row, column: usize, tenant: &str) -> Answer<LogHead> {

@@ -152,9 +152,19 @@ impl EventStore for PostgresStore {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        self.reading.stream_names(tenant, prefix, limit).await
+        self.reading.stream_names(tenant, prefix, before, limit).await
+    }
+
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        self.reading.open_streams(prefix, after, limit).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

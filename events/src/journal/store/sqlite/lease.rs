@@ -36,12 +36,12 @@ impl Leases for SqliteStore {
         .await
     }
 
-    async fn renew(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError> {
-        self.until(fence, lasting).await
+    async fn renew(&self, held: &Lease, lasting: Millis) -> Result<Option<Lease>, ReadError> {
+        self.until(&held.fence, Some(held.holder.clone()), lasting).await
     }
 
     async fn release(&self, fence: &Fence) -> Result<(), ReadError> {
-        self.until(fence, Millis(0)).await.map(drop)
+        self.until(fence, None, Millis(0)).await.map(drop)
     }
 
     async fn lease(&self, lease: &str) -> Result<Option<Lease>, ReadError> {
@@ -53,17 +53,24 @@ impl Leases for SqliteStore {
 
 impl SqliteStore {
     /// Lets a lease that still is at this epoch end so long from now.
-    async fn until(&self, fence: &Fence, lasting: Millis) -> Result<Option<Lease>, ReadError> {
+    async fn until(
+        &self,
+        fence: &Fence,
+        holder: Option<String>,
+        lasting: Millis,
+    ) -> Result<Option<Lease>, ReadError> {
         let (name, ends) = (Arc::clone(&fence.lease), self.clock.now() + lasting);
         let Ok(epoch) = i64::try_from(fence.epoch) else { return Ok(None) };
         let sql = include_str!("sql/lease_until.sql");
-        self.changing(move |connection| row(connection, sql, params![&*name, epoch, ends.0], &name))
-            .await
+        self.changing(move |connection| {
+            row(connection, sql, params![&*name, epoch, ends.0, holder], &name)
+        })
+        .await
     }
 
-    /// Changes a lease in a transaction of its own, on a connection that goes with it: leases
-    /// are seldom touched, and the writer's connection belongs to the writer.
-    async fn changing<T: Send + 'static>(
+    /// Changes something in a transaction of its own, on a connection that goes with it: leases
+    /// and the like are seldom touched, and the writer's connection belongs to the writer.
+    pub(super) async fn changing<T: Send + 'static>(
         &self,
         change: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, ReadError> {

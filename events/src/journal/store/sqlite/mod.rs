@@ -7,6 +7,8 @@ mod lease;
 mod open;
 mod read;
 mod schema;
+mod shelf;
+mod upkeep;
 mod write;
 
 use std::collections::BTreeMap;
@@ -74,6 +76,7 @@ pub struct SqliteStore {
     guard: Arc<Guard>,
     database: open::Database,
     clock: Arc<dyn Clock>,
+    shelf: shelf::ShelfConnection,
 }
 
 impl SqliteStore {
@@ -89,7 +92,8 @@ impl SqliteStore {
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| OpenError::Thread(error.to_string()))?;
-        Ok(Self { writer, readers, wakeups, guard, database, clock })
+        let shelf = shelf::ShelfConnection::new(database.clone());
+        Ok(Self { writer, readers, wakeups, guard, database, clock, shelf })
     }
 }
 
@@ -129,10 +133,25 @@ impl EventStore for SqliteStore {
         &self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Result<Vec<StreamName>, ReadError> {
-        let (tenant, prefix) = (tenant.clone(), prefix.to_string());
-        self.readers.run(move |reader| reader.stream_names(&tenant, &prefix, limit)).await
+        let (tenant, prefix, before) = (tenant.clone(), prefix.to_string(), before.cloned());
+        let read = move |reader: &mut read::Reader| {
+            reader.stream_names(&tenant, &prefix, before.as_ref(), limit)
+        };
+        self.readers.run(read).await
+    }
+
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        let prefix = prefix.to_string();
+        let after = after.map(|(tenant, stream)| (tenant.clone(), stream.clone()));
+        self.readers.run(move |reader| reader.open_streams(&prefix, after.as_ref(), limit)).await
     }
 
     async fn head(&self) -> Result<Position, ReadError> {

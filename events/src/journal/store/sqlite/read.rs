@@ -145,20 +145,54 @@ impl Reader {
         &mut self,
         tenant: &TenantId,
         prefix: &str,
+        before: Option<&StreamName>,
         limit: usize,
     ) -> Answer<Vec<StreamName>> {
-        let limit = bound(limit as u64);
+        let (before, limit) = (before.map(StreamName::as_str), bound(limit as u64));
         // With a whole kind in the prefix an index finds the newest without a search.
         match prefix.split_once('/') {
             Some((kind, _)) => self.names(
                 include_str!("sql/streams_of_kind.sql"),
-                params![tenant.as_str(), kind, prefix, limit],
+                params![tenant.as_str(), kind, prefix, before, limit],
             ),
             None => self.names(
                 include_str!("sql/streams_newest.sql"),
-                params![tenant.as_str(), prefix, limit],
+                params![tenant.as_str(), prefix, before, limit],
             ),
         }
+    }
+
+    pub(super) fn open_streams(
+        &mut self,
+        prefix: &str,
+        after: Option<&(TenantId, StreamName)>,
+        limit: usize,
+    ) -> Answer<Vec<(TenantId, StreamName)>> {
+        let limit = bound(limit as u64);
+        let (tenant, stream) = after.map(|(t, s)| (t.as_str(), s.as_str())).unzip();
+        match prefix.split_once('/') {
+            Some((kind, _)) => self.pairs(
+                include_str!("sql/streams_open_of_kind.sql"),
+                params![kind, prefix, tenant, stream, limit],
+            ),
+            None => self.pairs(
+                include_str!("sql/streams_open.sql"),
+                params![prefix, tenant, stream, limit],
+            ),
+        }
+    }
+
+    fn pairs(&self, sql: &str, params: impl Params) -> Answer<Vec<(TenantId, StreamName)>> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(unreadable)?;
+        let texts = statement
+            .query_map(params, |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
+        let texts = texts.and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(unreadable)?;
+        let parse = |(tenant, stream): (String, String)| {
+            let detail = |error: crate::ids::InvalidId| corrupt(Position(0), error.to_string());
+            let tenant = TenantId::new(&tenant).map_err(detail)?;
+            Ok((tenant, StreamName::new(&stream).map_err(detail)?))
+        };
+        texts.into_iter().map(parse).collect()
     }
 
     fn names(&self, sql: &str, params: impl Params) -> Answer<Vec<StreamName>> {

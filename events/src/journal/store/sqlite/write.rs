@@ -157,6 +157,9 @@ impl SqliteBackend {
         write.tenants.iter().try_for_each(|tenant| self.write_tenant(tenant))?;
         let created = write.streams.iter().filter(|stream| stream.created);
         created.into_iter().try_for_each(|stream| self.create_stream(stream))?;
+        let mut closed = write.streams.iter().filter(|stream| stream.closes);
+        closed
+            .try_for_each(|s| self.execute(include_str!("sql/stream_close.sql"), [s.reference]))?;
         let mut events = write.rows.iter().zip(&write.leaves);
         events.try_for_each(|(row, leaf)| self.insert(row, leaf))?;
         write.keys.iter().try_for_each(|key| self.keep_key(key))?;

@@ -1,18 +1,22 @@
 //! Which attempts are shown, and how far each was read.
 
-use std::path::PathBuf;
-
 use dagbook_events::ids::{AttemptId, RunId, StepKey};
 use dagbook_events::project::RunView;
 use dagbook_events::run::UnitStatus;
 use dagbook_executors::{LogError, local::read_log};
 
 use super::lines::{Lines, Source};
+use super::origin::Logs;
+use super::stream::{LogStream, Piece};
 use super::tail;
+use crate::client::Client;
 use crate::edge::cli::CliError;
 
 /// Bytes read at one time.
 const CHUNK: usize = 256 << 10;
+
+/// Logs of a server that are read at one time; the others wait for their turn.
+const AT_ONE_TIME: usize = 48;
 
 /// The attempts that are shown.
 pub struct Chosen {
@@ -21,7 +25,7 @@ pub struct Chosen {
     wanted: Option<StepKey>,
     number: Option<u32>,
     tail: Option<u64>,
-    folder: PathBuf,
+    place: Logs,
     logs: Vec<OpenLog>,
 }
 
@@ -29,7 +33,8 @@ struct OpenLog {
     source: Source,
     offset: u64,
     closed: bool,
-    dropped: u64,
+    /// Comes from a server, once its turn has come.
+    stream: Option<LogStream>,
     /// The attempt ended: a log that is not there will not come.
     ended: bool,
 }
@@ -40,9 +45,9 @@ impl Chosen {
         wanted: Option<StepKey>,
         number: Option<u32>,
         tail: Option<u64>,
-        folder: PathBuf,
+        place: Logs,
     ) -> Self {
-        Self { run, wanted, number, tail, folder, logs: Vec::new() }
+        Self { run, wanted, number, tail, place, logs: Vec::new() }
     }
 
     /// Whether the output can only be of one step or child: then lines need no name.
@@ -99,29 +104,39 @@ impl Chosen {
         number: u32,
         ended: bool,
     ) -> Result<(), CliError> {
-        let offset = match self.tail {
-            Some(count) => tail::start(&self.folder, self.run, attempt, count)?,
-            None => 0,
+        let offset = match (&self.place, self.tail) {
+            (Logs::Folder(folder), Some(count)) => tail::start(folder, self.run, attempt, count)?,
+            _ => 0,
         };
         let source = Source { step, attempt, number };
-        self.logs.push(OpenLog { source, offset, closed: false, dropped: 0, ended });
+        self.logs.push(OpenLog { source, offset, closed: false, stream: None, ended });
         Ok(())
     }
 
     /// Hands on what is new in each log; says whether there was anything.
     pub fn read(&mut self, lines: &mut Lines) -> Result<bool, CliError> {
+        match self.place.clone() {
+            Logs::Folder(folder) => self.read_files(&folder, lines),
+            Logs::Server(client, follow) => self.read_streams(&client, follow, lines),
+        }
+    }
+
+    fn read_files(
+        &mut self,
+        folder: &std::path::Path,
+        lines: &mut Lines,
+    ) -> Result<bool, CliError> {
         let mut moved = false;
         for log in self.logs.iter_mut().filter(|log| !log.closed) {
             loop {
                 let attempt = log.source.attempt;
-                match read_log(&self.folder, self.run, attempt, log.offset, CHUNK) {
+                match read_log(folder, self.run, attempt, log.offset, CHUNK) {
                     Ok(chunk) => {
                         if !chunk.bytes.is_empty() {
                             lines.add(&log.source, chunk.offset, &chunk.bytes)?;
                             moved = true;
                         }
                         log.offset = chunk.next_offset();
-                        log.dropped = chunk.dropped_bytes;
                         log.closed = chunk.is_end();
                         if chunk.bytes.is_empty() || log.closed {
                             break;
@@ -139,6 +154,47 @@ impl Chosen {
             }
         }
         Ok(moved)
+    }
+
+    fn read_streams(
+        &mut self,
+        client: &Client,
+        follow: bool,
+        lines: &mut Lines,
+    ) -> Result<bool, CliError> {
+        let (mut moved, mut open) = (false, 0);
+        let (run, tail) = (self.run, self.tail);
+        for log in self.logs.iter_mut().filter(|log| !log.closed) {
+            open += 1;
+            if open > AT_ONE_TIME {
+                break;
+            }
+            let source = &log.source;
+            let stream = log.stream.get_or_insert_with(|| {
+                LogStream::open(client, run, &source.step, source.number, follow, tail)
+            });
+            loop {
+                match stream.take()? {
+                    Piece::Bytes(piece) => {
+                        lines.add(source, piece.offset, &piece.bytes)?;
+                        log.offset = piece.offset + piece.bytes.len() as u64;
+                        moved = true;
+                    }
+                    Piece::Nothing => break,
+                    Piece::End => {
+                        log.closed = true;
+                        lines.end(source)?;
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Whether what is there now was read: files are at once.
+    pub fn is_read_for_now(&self) -> bool {
+        matches!(self.place, Logs::Folder(_)) || self.is_read()
     }
 
     /// Whether no further attempt can come.
@@ -170,9 +226,14 @@ impl Chosen {
     }
 
     /// Steps whose logs lost bytes to their limit.
-    pub fn dropped(&self) -> Vec<(StepKey, u64)> {
-        let lossy = self.logs.iter().filter(|log| log.dropped > 0);
-        lossy.map(|log| (log.source.step.clone(), log.dropped)).collect()
+    pub fn dropped(&self, view: &RunView) -> Vec<(StepKey, u64)> {
+        let lossy = self.logs.iter().filter_map(|log| {
+            let attempts = view.attempts_of(&log.source.step);
+            let attempt = attempts.iter().find(|a| a.attempt == log.source.attempt)?;
+            let dropped = attempt.end.as_ref()?.log.dropped_bytes;
+            (dropped > 0).then(|| (log.source.step.clone(), dropped))
+        });
+        lossy.collect()
     }
 }
 

@@ -22,13 +22,13 @@ pub struct Live {
     screen: MultiProgress,
     lines: BTreeMap<StepIndex, ProgressBar>,
     tail: ProgressBar,
-    logs: PathBuf,
+    logs: Option<PathBuf>,
     width: usize,
 }
 
 impl Live {
-    /// A display that reads last lines from the logs of a run in this folder.
-    pub fn new(logs: PathBuf) -> Self {
+    /// A display that reads last lines from the logs of a run in this folder, if they are here.
+    pub fn new(logs: Option<PathBuf>) -> Self {
         let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(12));
         let tail = screen.add(ProgressBar::new_spinner());
         tail.set_style(template("  {msg:.dim}"));
@@ -95,7 +95,10 @@ impl Live {
         let attempt =
             if unit.epoch.0 > 1 { format!(" (attempt {})", unit.epoch) } else { String::new() };
         let last = match unit.attempt() {
-            Some((attempt, _)) => last_line(&self.logs, attempt),
+            Some((attempt, _)) => match &self.logs {
+                Some(logs) => last_line(logs, attempt),
+                None => unit.status.as_str().replace('_', " "),
+            },
             None => unit.status.as_str().replace('_', " "),
         };
         let elapsed = now.since(unit.span.0).to_string();

@@ -35,5 +35,5 @@ pub(super) async fn history(
     let scanned = ScannedRuns::read(source.as_ref(), &config.tenant, Wanted::Run(run)).await?;
     let recorder = Recorder::new(&deps(config, &layout, Arc::new(scanned))?);
     let run = select::run(&recorder, &config.tenant, &run.to_string()).await?;
-    Ok((run, recorder.history(run).await?))
+    Ok((run, recorder.history(&config.tenant, run).await?))
 }

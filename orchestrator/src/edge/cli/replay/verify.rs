@@ -95,7 +95,7 @@ async fn replay_run(
     findings: &mut Vec<FindingReport>,
 ) -> Result<Option<ReplayReport>, CliError> {
     let stream = StreamName::run(run);
-    let history = match record.recorder.history(run).await {
+    let history = match record.recorder.history(record.tenant(), run).await {
         Ok(history) => history,
         Err(error) => {
             let (position, message) = match error {

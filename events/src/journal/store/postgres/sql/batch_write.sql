@@ -24,22 +24,23 @@ tenants AS (
     WHERE tenant.id = changed.id
 ),
 new_streams AS (
-    INSERT INTO stream (id, tenant, name, size, first_position, last_position)
+    INSERT INTO stream (id, tenant, name, size, first_position, last_position, closed)
     SELECT made.*
     FROM guard, unnest($23::bigint[], $24::bigint[], $25::text[], $26::bigint[], $27::bigint[],
-                       $28::bigint[]) AS made
+                       $28::bigint[], $29::boolean[]) AS made
 ),
 streams AS (
     UPDATE stream
-    SET size = changed.size, last_position = changed.last_position
-    FROM guard, unnest($29::bigint[], $30::bigint[], $31::bigint[])
-                AS changed (id, size, last_position)
+    SET size = changed.size, last_position = changed.last_position,
+        closed = stream.closed OR changed.closes
+    FROM guard, unnest($30::bigint[], $31::bigint[], $32::bigint[], $33::boolean[])
+                AS changed (id, size, last_position, closes)
     WHERE stream.id = changed.id
 ),
 keys AS (
     INSERT INTO append_key (tenant, key, content, first_position, last_position, recorded_at)
     SELECT kept.*
-    FROM guard, unnest($32::bigint[], $33::text[], $34::bytea[], $35::bigint[], $36::bigint[],
-                       $37::bigint[]) AS kept
+    FROM guard, unnest($34::bigint[], $35::text[], $36::bytea[], $37::bigint[], $38::bigint[],
+                       $39::bigint[]) AS kept
 )
 SELECT pg_notify('dagbook_head', guard.position::text) FROM guard

@@ -3,5 +3,9 @@ FROM stream
 WHERE tenant = (SELECT id FROM tenant WHERE name = $1)
   AND kind = $2
   AND starts_with(name, $3)
+  AND id < coalesce(
+      (SELECT id FROM stream
+       WHERE tenant = (SELECT id FROM tenant WHERE name = $1) AND name = $4::text),
+      CASE WHEN $4::text IS NULL THEN 9223372036854775807 ELSE 0 END)
 ORDER BY id DESC
-LIMIT $4
+LIMIT $5

@@ -1,0 +1,1 @@
+SELECT archive_let_go($1, $2)::text

@@ -1,0 +1,3 @@
+SELECT key, value, version, at FROM shelf
+WHERE tenant = $1 AND key = $2
+  AND (expires_at IS NULL OR expires_at > (extract(epoch FROM clock_timestamp()) * 1000)::bigint)

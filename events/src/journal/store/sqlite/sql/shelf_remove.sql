@@ -1,0 +1,2 @@
+DELETE FROM shelf WHERE tenant = ?1 AND key = ?2
+RETURNING expires_at IS NULL OR expires_at > ?3

@@ -1,0 +1,348 @@
+//! Followers of runs. One tail of the record for each process hands what is new to all who
+//! follow; the record is read once for everyone, and not at all while nobody follows.
+//!
+//! A follower is entered before it reads what is recorded already, so that nothing falls between
+//! the two; what comes twice is told apart by its version.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use dagbook_events::ids::{Position, RunId, StreamName, TenantId};
+use dagbook_events::ports::{Blobs, EventStore, Recorded};
+use dagbook_events::time::Millis;
+use serde_json::Value as Json;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
+
+use super::error::AppError;
+use super::reports::{self, EventReport};
+use super::services::Services;
+use crate::runtime::record::Recorder;
+
+/// Events that the tail reads at one time.
+const PAGE: usize = 1_000;
+/// Events that a follower reads at one time while it catches up.
+const BACKLOG: usize = 200;
+/// Events that a slow follower may be behind before it must read the record again.
+const BEHIND: usize = 256;
+/// How long one question for news lasts.
+const WAIT: Duration = Duration::from_secs(10);
+/// How long to wait after the store did not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+/// When one who was refused may come again.
+const LATER: Millis = Millis(5_000);
+
+/// An event as followers are told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Its version in the run's stream.
+    pub version: u64,
+    /// Its type.
+    pub kind: String,
+    /// Its report, as JSON.
+    pub text: Arc<str>,
+}
+
+impl Told {
+    /// Whether it says that the run is over.
+    pub fn ends(&self) -> bool {
+        self.kind == "run.finished"
+    }
+}
+
+type Streams = BTreeMap<(TenantId, StreamName), broadcast::Sender<Arc<Told>>>;
+
+/// Hands what is recorded to those who follow. Clones share everything; the tail ends with the
+/// last of them.
+#[derive(Clone)]
+pub struct Following {
+    shared: Arc<Shared>,
+    _tail: Arc<Tail>,
+}
+
+struct Shared {
+    store: Arc<dyn EventStore>,
+    blobs: Arc<dyn Blobs>,
+    recorder: Recorder,
+    streams: Mutex<Streams>,
+    someone: Notify,
+    /// Whether the tail stands somewhere, so that what comes from now on is handed out. Changed
+    /// under the lock of `streams` alone.
+    stands: watch::Sender<bool>,
+    places: Arc<Semaphore>,
+    of_tenants: Mutex<BTreeMap<TenantId, Arc<Semaphore>>>,
+    all: usize,
+    per_tenant: usize,
+}
+
+struct Tail(tokio::task::JoinHandle<()>);
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The place of one follower. Given back when it goes.
+#[derive(Debug)]
+pub struct Place {
+    _process: OwnedSemaphorePermit,
+    _tenant: OwnedSemaphorePermit,
+}
+
+impl Following {
+    /// With places for so many, and so many of one tenant. Must be called on a tokio runtime.
+    pub fn start(services: &Services, places: usize, per_tenant: usize) -> Self {
+        let shared = Arc::new(Shared {
+            store: services.store.clone(),
+            blobs: services.blobs.clone(),
+            recorder: services.recorder.clone(),
+            streams: Mutex::default(),
+            someone: Notify::new(),
+            stands: watch::Sender::new(false),
+            places: Arc::new(Semaphore::new(places)),
+            of_tenants: Mutex::default(),
+            all: places,
+            per_tenant,
+        });
+        let tail = tokio::spawn(follow(shared.clone()));
+        Self { shared, _tail: Arc::new(Tail(tail)) }
+    }
+
+    /// How many follow now.
+    pub fn followers(&self) -> usize {
+        self.shared.all.saturating_sub(self.shared.places.available_permits())
+    }
+
+    /// A place for one more follower of events or logs.
+    ///
+    /// # Errors
+    /// [`AppError::Exhausted`] when there is none left.
+    pub fn enter(&self, tenant: &TenantId) -> Result<Place, AppError> {
+        let of_tenant = {
+            let mut tenants = lock(&self.shared.of_tenants);
+            if tenants.len() >= 1_024 {
+                tenants.retain(|_, places| Arc::strong_count(places) > 1);
+            }
+            let fresh = || Arc::new(Semaphore::new(self.shared.per_tenant));
+            tenants.entry(tenant.clone()).or_insert_with(fresh).clone()
+        };
+        let full = |limit, reason: &str| AppError::Exhausted {
+            limit,
+            reason: reason.to_string(),
+            retry_after: LATER,
+        };
+        let tenant = of_tenant.try_acquire_owned().map_err(|_| {
+            full("tenant_followers", "the tenant has as many followers as it may have here")
+        })?;
+        let process = self.shared.places.clone().try_acquire_owned().map_err(|_| {
+            full("followers", "this server has as many followers as it serves at one time")
+        })?;
+        Ok(Place { _process: process, _tenant: tenant })
+    }
+
+    /// Follows a run from a version on. The run must be there.
+    pub fn run(&self, tenant: &TenantId, run: RunId, from: u64) -> Follower {
+        let stream = StreamName::run(run);
+        let live = self.shared.subscribe(tenant, &stream);
+        Follower {
+            shared: self.shared.clone(),
+            tenant: tenant.clone(),
+            stream,
+            live,
+            next: from,
+            ready: VecDeque::new(),
+            caught_up: false,
+        }
+    }
+}
+
+/// One who follows a run.
+pub struct Follower {
+    shared: Arc<Shared>,
+    tenant: TenantId,
+    stream: StreamName,
+    live: broadcast::Receiver<Arc<Told>>,
+    next: u64,
+    ready: VecDeque<Arc<Told>>,
+    caught_up: bool,
+}
+
+impl Follower {
+    /// The next event, in order, without a gap and without a repetition; waits for it. Dropping
+    /// the future loses nothing.
+    pub async fn next(&mut self) -> Result<Arc<Told>, AppError> {
+        loop {
+            if let Some(told) = self.ready.pop_front() {
+                self.next = told.version + 1;
+                return Ok(told);
+            }
+            if !self.caught_up {
+                self.catch_up().await?;
+                continue;
+            }
+            match self.live.recv().await {
+                Ok(told) if told.version < self.next => {}
+                Ok(told) if told.version == self.next => self.ready.push_back(told),
+                // Too slow, or something is missing: the record has it all.
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => self.caught_up = false,
+                Err(broadcast::error::RecvError::Closed) => {
+                    self.live = self.shared.subscribe(&self.tenant, &self.stream);
+                    self.caught_up = false;
+                }
+            }
+        }
+    }
+
+    /// What is recorded now and was not handed out, without waiting; none: nothing.
+    pub async fn recorded(&mut self) -> Result<Option<Arc<Told>>, AppError> {
+        if self.ready.is_empty() {
+            self.catch_up().await?;
+        }
+        let told = self.ready.pop_front();
+        if let Some(told) = &told {
+            self.next = told.version + 1;
+        }
+        Ok(told)
+    }
+
+    async fn catch_up(&mut self) -> Result<(), AppError> {
+        // What is recorded before the tail stands is read here, what comes after is handed out.
+        let mut stands = self.shared.stands.subscribe();
+        let _ = stands.wait_for(|stands| *stands).await;
+        let store = &self.shared.store;
+        let page = store.read_stream(&self.tenant, &self.stream, self.next, BACKLOG).await?;
+        self.caught_up = page.len() < BACKLOG;
+        let mut told = VecDeque::with_capacity(page.len());
+        for recorded in &page {
+            told.push_back(Arc::new(self.shared.tell(recorded).await?));
+        }
+        self.ready = told;
+        Ok(())
+    }
+}
+
+impl Shared {
+    fn subscribe(&self, tenant: &TenantId, stream: &StreamName) -> broadcast::Receiver<Arc<Told>> {
+        let mut streams = lock(&self.streams);
+        let key = (tenant.clone(), stream.clone());
+        let live = streams.entry(key).or_insert_with(|| broadcast::channel(BEHIND).0).subscribe();
+        drop(streams);
+        self.someone.notify_one();
+        live
+    }
+
+    /// Whether someone follows; forgets what nobody does any more.
+    fn is_followed(&self) -> bool {
+        let mut streams = lock(&self.streams);
+        streams.retain(|_, live| live.receiver_count() > 0);
+        if streams.is_empty() {
+            self.stands.send_replace(false);
+        }
+        !streams.is_empty()
+    }
+
+    async fn tell(&self, recorded: &Recorded) -> Result<Told, AppError> {
+        let report = report(&self.recorder, self.blobs.as_ref(), recorded).await?;
+        let text = serde_json::to_string(&report).map_err(|e| AppError::Internal(e.to_string()))?;
+        Ok(Told { version: report.version, kind: report.event, text: Arc::from(text) })
+    }
+
+    async fn hand_out(&self, recorded: &Recorded) {
+        let key = (recorded.tenant.clone(), recorded.stream.clone());
+        let live = lock(&self.streams).get(&key).cloned();
+        let Some(live) = live else { return };
+        match self.tell(recorded).await {
+            // That nobody is there any more is no error.
+            Ok(told) => drop(live.send(Arc::new(told))),
+            Err(error) => {
+                let position = recorded.position.0;
+                tracing::warn!(position, %error, "an event cannot be told to its followers");
+                // Sent away, they read the record themselves and say what they meet.
+                let key = (recorded.tenant.clone(), recorded.stream.clone());
+                lock(&self.streams).remove(&key);
+            }
+        }
+    }
+}
+
+/// One recorded event of a run in the shape that is sent.
+pub async fn report(
+    recorder: &Recorder,
+    blobs: &dyn Blobs,
+    recorded: &Recorded,
+) -> Result<EventReport, AppError> {
+    let damaged = |error: String| AppError::Damaged(format!("{}: {error}", recorded.position));
+    let fact = recorder.read(recorded).await?;
+    let leaf: Json = serde_json::from_slice(&recorded.leaf).map_err(|e| damaged(e.to_string()))?;
+    let beside = match &fact.envelope.blob {
+        None => None,
+        Some(blob) => {
+            let bytes = blobs.get(&blob.h).await?;
+            Some(serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?)
+        }
+    };
+    Ok(reports::events::event(&fact, leaf, beside))
+}
+
+/// Events of a run from a version on, at most `limit`.
+pub async fn events(
+    services: &Services,
+    tenant: &TenantId,
+    run: RunId,
+    (from, limit): (u64, usize),
+) -> Result<Vec<EventReport>, AppError> {
+    let stream = StreamName::run(run);
+    let page = services.store.read_stream(tenant, &stream, from, limit).await?;
+    let mut reports = Vec::with_capacity(page.len());
+    for recorded in &page {
+        reports.push(report(&services.recorder, services.blobs.as_ref(), recorded).await?);
+    }
+    Ok(reports)
+}
+
+/// Reads what is new, as long as someone follows.
+async fn follow(shared: Arc<Shared>) {
+    let mut cursor: Option<Position> = None;
+    loop {
+        if !shared.is_followed() {
+            // Whoever comes next reads for itself what is recorded until then.
+            cursor = None;
+            shared.someone.notified().await;
+            continue;
+        }
+        match advance(&shared, cursor).await {
+            Ok(reached) => cursor = Some(reached),
+            Err(error) => {
+                tracing::debug!(%error, "the tail of the record waits for the store");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn advance(shared: &Shared, cursor: Option<Position>) -> Result<Position, AppError> {
+    let store = &shared.store;
+    let Some(mut cursor) = cursor else {
+        let head = store.head().await?;
+        let _streams = lock(&shared.streams);
+        shared.stands.send_replace(true);
+        return Ok(head);
+    };
+    store.wait_beyond(cursor, WAIT).await?;
+    loop {
+        let page = store.read_after(cursor, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(cursor) };
+        cursor = last.position;
+        for recorded in &page {
+            shared.hand_out(recorded).await;
+        }
+        if page.len() < PAGE {
+            return Ok(cursor);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

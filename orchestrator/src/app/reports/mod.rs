@@ -1,0 +1,32 @@
+//! What programs are shown, in the one shape that the command line prints and HTTP answers. A
+//! report is built from folded state, holds everything that its text form needs, and can be read
+//! back: the output from a server is the output from here.
+
+mod critical;
+pub mod ended;
+pub mod events;
+pub mod me;
+pub mod pipelines;
+pub mod plan;
+pub mod run;
+pub mod runs;
+pub mod schedules;
+pub mod secrets;
+pub mod tenants;
+pub mod tokens;
+pub mod why;
+
+pub use ended::EndedReport;
+pub use events::EventReport;
+pub use me::MeReport;
+pub use pipelines::{LatestDifference, PipelineReport, PipelineVersionReport, Registration};
+pub use plan::PlanReport;
+pub use run::{AttemptReport, RunReport, StepReport};
+pub use runs::{RunFilter, RunRow};
+pub use schedules::{
+    BackfillPreview, BackfillReport, HistoryRow, NextFiring, OpenRun, ScheduleReport, ScheduleRow,
+};
+pub use secrets::SecretReport;
+pub use tenants::TenantReport;
+pub use tokens::{IssuedToken, PersonReport, TokenReport};
+pub use why::WhyReport;

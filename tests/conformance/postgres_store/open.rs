@@ -1,0 +1,93 @@
+//! Streams that nothing has closed: found by an index, and known of older records, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use dagbook_events::journal::store::postgres::migrate;
+use dagbook_events::ports::{EventStore, Expected};
+
+use super::subject::{Server, open, request, url};
+
+/// A request whose last event closes its stream.
+fn closing(name: &str) -> dagbook_events::ports::AppendRequest {
+    let mut request = request(name, Expected::Any, 2);
+    request.streams[0].events[1].kind = Arc::from("run.finished");
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_an_older_program_learns_which_of_its_streams_are_open() {
+    let server = Server::debian();
+    let database = server.database();
+    let mut options = server.options(&database);
+    options.partition_width = 10;
+    let store = open(options.clone()).await;
+    for n in 0..20 {
+        store.append(request(&format!("run/{n}"), Expected::New, 2)).await.expect("appended");
+    }
+    for n in (0..20).filter(|n| n % 3 != 0) {
+        store.append(closing(&format!("run/{n}"))).await.expect("closed");
+    }
+    store.append(request("run/1", Expected::Any, 1)).await.expect("a late report");
+    let mut misleading = request("run/3", Expected::Any, 1);
+    let said = r#"{"said":",\"ty\":\"run.finished\",\"v\":1}","ty":"run.finished","v":1}"#;
+    misleading.streams[0].events[0].data = said.as_bytes().to_vec();
+    store.append(misleading).await.expect("appended");
+    let before = store.open_streams("run/", None, 100).await.expect("open streams");
+    assert_eq!(before.len(), 7);
+    drop(store);
+    server.ask(
+        &database,
+        "DROP INDEX stream_open;
+         ALTER TABLE stream DROP COLUMN closed;
+         DELETE FROM refinery_schema_history WHERE name = 'open_streams'",
+    );
+    let address = url(&server.server.url_of(&database));
+    let done = migrate(&address, Duration::from_secs(30)).expect("migrated");
+    assert!(done.applied.iter().any(|it| it.name == "open_streams"), "{done:?}");
+    let store = open(options).await;
+    assert_eq!(store.open_streams("run/", None, 100).await.expect("open streams"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_is_found_without_a_look_at_what_is_closed() {
+    let server = Server::debian();
+    let database = server.database();
+    let store = open(server.options(&database)).await;
+    for n in 0..30 {
+        store.append(closing(&format!("run/{n}"))).await.expect("closed");
+    }
+    // Many more, as a record has after years.
+    server.ask(
+        &database,
+        "INSERT INTO stream (id, tenant, name, size, first_position, last_position, closed)
+         SELECT 1000 + n, 1, 'run/old-' || n, 1, 1, 1, true FROM generate_series(1, 20000) AS n;
+         ANALYZE stream",
+    );
+    store.append(request("run/alive", Expected::New, 1)).await.expect("appended");
+    for (file, types, values) in [
+        ("streams_open_of_kind", "text, text, text, text, bigint", "'run', 'run/', NULL, NULL, 9"),
+        (
+            "streams_open_of_kind",
+            "text, text, text, text, bigint",
+            "'run', 'run/', 'acme', 'run/7', 9",
+        ),
+        ("streams_open", "text, text, text, bigint", "'', NULL, NULL, 9"),
+    ] {
+        let path = format!(
+            "{}/../events/src/journal/store/postgres/sql/{file}.sql",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let sql = std::fs::read_to_string(path).expect("the statement of the store");
+        let script = format!(
+            "SET plan_cache_mode = force_generic_plan;
+             PREPARE ask ({types}) AS {sql};
+             EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE ask ({values})"
+        );
+        let plan = server.ask(&database, &script).join("\n");
+        assert!(plan.contains("stream_open"), "{file}:\n{plan}");
+        assert!(!plan.contains("Seq Scan on stream"), "{file}:\n{plan}");
+    }
+    let open = store.open_streams("run/", None, 9).await.expect("open streams");
+    assert_eq!(open.len(), 1);
+}

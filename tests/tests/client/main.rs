@@ -1,0 +1,8 @@
+//! The command line against a server, both the real programs: the same output as here, sources,
+//! following through cut connections, exit codes, and no token anywhere.
+
+mod codes;
+mod follow;
+mod output;
+mod served;
+mod source;
