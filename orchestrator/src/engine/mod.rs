@@ -119,6 +119,11 @@ impl Engine {
         self.in_flight.is_empty()
     }
 
+    /// Whether some run is being read again: what it held stays taken until then.
+    pub fn is_reading(&self) -> bool {
+        self.runs.values().any(|slot| slot.loading)
+    }
+
     fn stream(run: RunId) -> StreamName {
         StreamName::run(run)
     }

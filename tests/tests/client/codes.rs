@@ -5,9 +5,10 @@ use dagbook_tests::project::Project;
 
 #[test]
 fn each_refusal_has_its_exit_code_and_a_hint() {
-    let project = Project::with("dag.yaml", "name: ok\nsteps:\n  one:\n    run: 'true'\n");
-    project.write("fails.yaml", "name: bad\nsteps:\n  one:\n    run: exit 9\n");
-    project.write("wrong.yaml", "name: wrong\nstep: {}\n");
+    let project =
+        Project::with("dag.yaml", "dagbook: v1\nname: ok\nsteps:\n  one:\n    run: 'true'\n");
+    project.write("fails.yaml", "dagbook: v1\nname: bad\nsteps:\n  one:\n    run: exit 9\n");
+    project.write("wrong.yaml", "dagbook: v1\nname: wrong\nstep: {}\n");
     let served = Served::start(&project);
     let client = Client::of(&project, &served);
     let stranger =
@@ -35,7 +36,8 @@ fn each_refusal_has_its_exit_code_and_a_hint() {
 
 #[test]
 fn a_server_is_named_well_or_not_at_all() {
-    let project = Project::with("dag.yaml", "name: ok\nsteps:\n  one:\n    run: 'true'\n");
+    let project =
+        Project::with("dag.yaml", "dagbook: v1\nname: ok\nsteps:\n  one:\n    run: 'true'\n");
     let none = project.dagbook(&["submit", "dag.yaml"]);
     assert_eq!(none.code, 2);
     assert!(none.stderr.contains("needs a server"), "{}", none.stderr);

@@ -12,7 +12,7 @@ const LINES: u32 = 120;
 
 fn counting() -> String {
     format!(
-        "name: counting\nsteps:\n  count:\n    run: |\n      i=0\n      while [ $i -lt {LINES} ]; \
+        "dagbook: v1\nname: counting\nsteps:\n  count:\n    run: |\n      i=0\n      while [ $i -lt {LINES} ]; \
          do i=$((i+1)); echo line $i; sleep 0.02; done\n"
     )
 }
@@ -63,7 +63,8 @@ fn no_line_and_no_event_is_lost_or_repeated_when_connections_break() {
 
 #[test]
 fn whoever_leaves_a_run_leaves_it_going() {
-    let dag = "name: long\nsteps:\n  wait:\n    run: |\n      echo begun\n      sleep 60\n";
+    let dag =
+        "dagbook: v1\nname: long\nsteps:\n  wait:\n    run: |\n      echo begun\n      sleep 60\n";
     let project = Project::with("dag.yaml", dag);
     let served = Served::start(&project);
     let client = Client::of(&project, &served);

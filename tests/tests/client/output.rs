@@ -4,6 +4,7 @@ use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
 
 const DAG: &str = "\
+dagbook: v1
 name: looks
 params:
   who: { default: all }
@@ -88,6 +89,7 @@ fn what_looks_says_the_same_from_a_server_as_from_here() {
 #[test]
 fn a_person_acts_on_runs_of_a_server_as_on_those_here() {
     let dag = "\
+dagbook: v1
 name: acts
 steps:
   ask:

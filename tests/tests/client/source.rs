@@ -4,6 +4,7 @@ use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
 
 const DAG: &str = "\
+dagbook: v1
 name: folder
 steps:
   scripts:
@@ -36,7 +37,10 @@ fn project() -> Project {
     project.write("secret.env", "not sent");
     project.write(".gitignore", "build/\n");
     project.write(".dagbookignore", "*.env\n");
-    project.write("sub/below.yaml", "name: below\nsteps:\n  only:\n    run: cat near.txt\n");
+    project.write(
+        "sub/below.yaml",
+        "dagbook: v1\nname: below\nsteps:\n  only:\n    run: cat near.txt\n",
+    );
     project.write("sub/near.txt", "beside the file below\n");
     project
 }
@@ -68,8 +72,10 @@ fn steps_work_on_the_folder_that_was_sent_each_in_a_copy_of_its_own() {
 
 #[test]
 fn without_its_folder_a_step_begins_in_an_empty_one() {
-    let project =
-        Project::with("dag.yaml", "name: bare\nsteps:\n  look:\n    run: ls -A | wc -l\n");
+    let project = Project::with(
+        "dag.yaml",
+        "dagbook: v1\nname: bare\nsteps:\n  look:\n    run: ls -A | wc -l\n",
+    );
     let served = Served::start(&project);
     let client = Client::of(&project, &served);
     let (run, said) = client.run(&["dag.yaml", "--no-source"]);
@@ -79,7 +85,8 @@ fn without_its_folder_a_step_begins_in_an_empty_one() {
 
 #[test]
 fn the_same_key_submits_once() {
-    let project = Project::with("dag.yaml", "name: once\nsteps:\n  one:\n    run: 'true'\n");
+    let project =
+        Project::with("dag.yaml", "dagbook: v1\nname: once\nsteps:\n  one:\n    run: 'true'\n");
     let served = Served::start(&project);
     let client = Client::of(&project, &served);
     let submit = || client.dagbook(&["submit", "dag.yaml", "--idempotency-key", "job-7"]);
