@@ -152,12 +152,20 @@ impl Engine {
         let behind = slot.seen > slot.durable && !slot.is_busy();
         if behind {
             slot.decide_again();
-            slot.loading = true;
-            let tenant = slot.tenant.clone();
-            self.touched.remove(&run);
-            self.effects.push(EngineEffect::Load { tenant, run });
+            self.read_again(run);
         }
         behind
+    }
+
+    /// Asks for the run as it is recorded. Until it comes nothing is decided on it, and admission
+    /// gives it nothing: a decision would be one on a state that is void.
+    pub(super) fn read_again(&mut self, run: RunId) {
+        let Some(slot) = self.runs.get_mut(&run) else { return };
+        slot.loading = true;
+        let tenant = slot.tenant.clone();
+        self.touched.remove(&run);
+        self.line_up(run);
+        self.effects.push(EngineEffect::Load { tenant, run });
     }
 
     fn reload(&mut self, run: RunId, stream: &StreamName) {
@@ -167,10 +175,7 @@ impl Engine {
             let exists = dagbook_events::run::Rejection::Exists(run);
             return self.abandon(run, &exists.into());
         }
-        slot.loading = true;
-        let tenant = slot.tenant.clone();
-        self.touched.remove(&run);
-        self.effects.push(EngineEffect::Load { tenant, run });
+        self.read_again(run);
     }
 
     /// The store can never take it: whoever asked hears it, and the run goes on without.
@@ -195,9 +200,7 @@ impl Engine {
             for asked in again.into_iter().rev() {
                 slot.inbox.push_front(asked);
             }
-            slot.loading = true;
-            let tenant = slot.tenant.clone();
-            self.effects.push(EngineEffect::Load { tenant, run });
+            self.read_again(run);
         }
     }
 

@@ -284,6 +284,7 @@ impl Engine {
         if !slot.loading {
             return;
         }
+        debug_assert!(slot.open.is_empty(), "{run}: decided on while it was read again");
         slot.turned_down = false;
         let known = usize::try_from(slot.durable).unwrap_or(usize::MAX).min(facts.len());
         slot.loading = false;
@@ -334,10 +335,7 @@ impl Engine {
         }
         if !slot.open.is_empty() || from > slot.durable {
             slot.decide_again();
-            slot.loading = true;
-            let tenant = slot.tenant.clone();
-            self.touched.remove(&run);
-            return self.effects.push(EngineEffect::Load { tenant, run });
+            return self.read_again(run);
         }
         let fresh = &facts[usize::try_from(slot.durable - from).unwrap_or(0)..];
         for fact in fresh {

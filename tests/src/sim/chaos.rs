@@ -103,6 +103,7 @@ impl World {
 
     fn boot(&mut self) -> Check {
         self.note(|_| "the orchestrator starts".to_string());
+        self.fence = self.life;
         self.engine = Some(Engine::recovering().with_planted(self.planted));
         for (name, slots) in EXECUTORS {
             self.feed(Input::Pool { name: name.to_string(), capacity: Capacity::places(slots) })?;

@@ -63,7 +63,7 @@ impl World {
         // What an engine sent before it died may arrive or not; once another took over, its epoch
         // is fenced.
         let late = life != self.life;
-        if late && (self.engine.is_some() || self.chance.store.percent(50)) {
+        if life < self.fence || (late && self.chance.store.percent(50)) {
             return;
         }
         let fate = if self.faults { self.chance.store.below(100) } else { 99 };

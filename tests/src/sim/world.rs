@@ -80,6 +80,8 @@ pub struct World {
     pub(super) engine: Option<Engine>,
     /// How many engines there were: what an earlier one asked for reaches no later one.
     pub(super) life: u32,
+    /// The store takes nothing of lives before this one.
+    pub(super) fence: u32,
     pub(super) planted: Option<Planted>,
     pub(super) store: SimStore,
     pub(super) fleet: Fleet,
@@ -119,6 +121,7 @@ impl World {
         let mut world = Self {
             engine: None,
             life: 0,
+            fence: 0,
             planted,
             store: SimStore::default(),
             fleet: Fleet::default(),

@@ -10,15 +10,17 @@ params:
   who: { default: all }
 steps:
   list:
+    env: { WHO: '${{ params.who }}' }
     run: |
       echo 'things=[\"a\", \"b\"]' | sed 's/=/=/' >> $DAGBOOK_OUTPUT
-      echo listed for ${{ params.who }}
+      echo listed for $WHO
   each:
     needs: [list]
     matrix: { n: [1, 2, 3] }
-    run: echo number ${{ matrix.n }}
+    env: { N: '${{ matrix.n }}' }
+    run: echo number $N
   flaky:
-    retry: { attempts: 2, delay: 10ms }
+    retry: { max_attempts: 2, backoff: { initial: 10ms } }
     run: |
       echo attempt $DAGBOOK_ATTEMPT
       [ $DAGBOOK_ATTEMPT = 2 ]
