@@ -5,7 +5,7 @@ use dagbook_events::project::{why_run, why_step};
 
 use super::output::{self, FAINT, RESET, STRONG};
 use super::record::no_such_step;
-use super::remote::step_path;
+use super::remote::{History, step_path};
 use super::{CliError, Context, ExitCode};
 use crate::app::reports::{self, WhyReport};
 
@@ -34,8 +34,17 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
             None => format!("runs/{run}/why"),
             Some(step) => format!("{}/why", step_path(run, &StepKey::new(step))),
         };
-        let report = remote.about(run, remote.client.get(&path).await)?;
-        print(ctx, &report)?;
+        let asked = remote.client.get(&path).await;
+        if let (Err(error), Some(step)) = (&asked, &args.step)
+            && error.status() == Some(404)
+        {
+            // The run's own events know which steps there are.
+            let (view, key) = (History::read(&remote, run).await?.view, StepKey::new(step));
+            if view.state.find(&key).is_none() {
+                return Err(no_such_step(&view, &key));
+            }
+        }
+        print(ctx, &remote.about(run, asked)?)?;
         return Ok(ExitCode::Success);
     }
     let record = ctx.record().await?;
