@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dagbook_events::digest::Sha256Digest;
 use dagbook_executors::archive::{ArchiveLimits, LONGEST_PATH};
@@ -94,6 +95,8 @@ pub fn pack(folder: &Path, entry: &str, limits: &ArchiveLimits) -> Result<Packed
 
 /// What is in the folder, by name.
 fn list(folder: &Path, entry: &str) -> Result<(Vec<Item>, Vec<String>), BundleError> {
+    let own = Arc::new(Mutex::new(Vec::new()));
+    let found_own = Arc::clone(&own);
     let walk = WalkBuilder::new(folder)
         .hidden(false)
         .ignore(false)
@@ -104,9 +107,17 @@ fn list(folder: &Path, entry: &str) -> Result<(Vec<Item>, Vec<String>), BundleEr
         .parents(true)
         .follow_links(false)
         .add_custom_ignore_filename(IGNORE_FILE)
-        .filter_entry(|entry| {
+        .filter_entry(move |entry| {
             let name = entry.file_name().to_string_lossy();
-            entry.depth() == 0 || !NEVER.contains(&name.as_ref())
+            if entry.depth() == 0 {
+                return true;
+            }
+            let is_own = is_data_folder(entry.path());
+            if is_own {
+                let mut found = found_own.lock().unwrap_or_else(PoisonError::into_inner);
+                found.push(entry.path().to_path_buf());
+            }
+            !is_own && !NEVER.contains(&name.as_ref())
         })
         .build();
     let (mut items, mut notes) = (Vec::new(), Vec::new());
@@ -122,9 +133,19 @@ fn list(folder: &Path, entry: &str) -> Result<(Vec<Item>, Vec<String>), BundleEr
     if !items.iter().any(|item| item.name == entry) {
         items.extend(item(folder, &folder.join(entry), &mut notes)?);
     }
+    for path in own.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let below = path.strip_prefix(folder).unwrap_or(path).display();
+        notes.push(format!("`{below}` is not sent: it is a data folder of dagbook, with its keys"));
+    }
     // By bytes: a folder stands before what is in it.
     items.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     Ok((items, notes))
+}
+
+/// Whether the folder is one of dagbook's own: it has keys in it, and changes while it is read.
+fn is_data_folder(path: &Path) -> bool {
+    let is_place = || path.join("place").is_file() && path.join("attempts").is_dir();
+    path.join("events.sqlite").is_file() || is_place()
 }
 
 fn item(folder: &Path, path: &Path, notes: &mut Vec<String>) -> Result<Option<Item>, BundleError> {
@@ -411,6 +432,20 @@ mod tests {
         assert_eq!(found["steps/in"].0, Kind::Link { target: "../data/in.csv".to_string() });
         assert_eq!(packed.notes.len(), 1, "{:?}", packed.notes);
         assert!(packed.notes[0].contains("`out` is not sent"), "{:?}", packed.notes);
+    }
+
+    #[test]
+    fn a_data_folder_with_its_keys_stays_at_home_whatever_it_is_called() {
+        let dir = folder();
+        for (name, file) in [("books", "events.sqlite"), ("server", "place")] {
+            fs::create_dir_all(dir.path().join(name).join("attempts")).expect("made");
+            fs::write(dir.path().join(name).join(file), "").expect("written");
+            fs::write(dir.path().join(name).join("site.key"), "key").expect("written");
+        }
+        let packed = pack(dir.path(), "dag.yaml", &ArchiveLimits::default()).expect("packed");
+        assert!(!content(&packed).keys().any(|name| name.ends_with("site.key")));
+        let told = |name: &str| packed.notes.iter().any(|note| note.contains(name));
+        assert!(told("`books` is not sent") && told("`server` is not sent"), "{:?}", packed.notes);
     }
 
     #[test]
