@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::amounts::{Amounts, Demand, Held};
 use super::pool::{Capacity, Pool};
 use super::quota::Quota;
-use super::tenant::{Standing, Tenant, place};
+use super::tenant::{Standing, Tenant, may_begin, place};
 use crate::ids::{RunId, TenantId};
 
 /// A run as admission sees it, folded from its events.
@@ -49,6 +49,7 @@ pub(super) struct Entry {
     pub(super) tenant: u32,
     pub(super) standing: Standing,
     pub(super) has_begun: bool,
+    pub(super) is_recorded: bool,
     pub(super) demands: Arc<[Demand]>,
     pub(super) lines: Vec<EntryLine>,
     pub(super) held: Held,
@@ -98,10 +99,9 @@ impl Admission {
     /// What a pool has to give. A pool that was never set gives everything.
     pub fn set_pool(&mut self, name: &str, capacity: Capacity) {
         let at = self.pool(name);
-        let pool = &mut self.pools[at as usize];
-        pool.capacity = capacity;
-        for tenant in pool.tenants.clone() {
-            place(&mut self.tenants[tenant as usize], tenant, pool, at);
+        self.pools[at as usize].capacity = capacity;
+        for tenant in self.pools[at as usize].tenants.clone() {
+            self.place_everywhere(tenant);
         }
         self.open.insert(at);
     }
@@ -116,6 +116,7 @@ impl Admission {
     /// What all tenants together may use. The weight means nothing.
     pub fn set_site(&mut self, limits: Quota) {
         self.site = limits;
+        self.check_all_kept();
         self.open_all();
     }
 
@@ -126,6 +127,8 @@ impl Admission {
             self.runs.insert(now.run, entry);
         }
         let Some(mut entry) = self.runs.remove(&now.run) else { return };
+        let could_begin = may_begin(&self.site, self.site_running);
+        entry.is_recorded = now.is_recorded;
         let mut changed = self.lined_up(&mut entry, now);
         changed |= self.counted(&mut entry, now.has_begun);
         changed |= self.held(&mut entry, now);
@@ -140,6 +143,10 @@ impl Admission {
         self.runs.insert(now.run, entry);
         if changed {
             self.place_everywhere(tenant);
+        }
+        if could_begin != may_begin(&self.site, self.site_running) {
+            self.check_all_kept();
+            self.open_all();
         }
     }
 
@@ -171,6 +178,7 @@ impl Admission {
             tenant: self.tenant(now.tenant),
             standing: (Reverse(now.priority), now.order, now.run),
             has_begun: false,
+            is_recorded: true,
             demands: Arc::clone(now.demands),
             lines: pools.into_iter().map(line).collect(),
             held: Held::default(),
@@ -185,6 +193,11 @@ impl Admission {
         for ((line, told), demand) in entry.lines.iter_mut().zip(now.lines).zip(now.demands.iter())
         {
             let waits = told.waits.then_some(now.would_begin);
+            // One that waits for an append of its own is passed over meanwhile, not forgotten.
+            if waits.is_none() && now.is_recorded && line.passed > 0 {
+                line.passed = 0;
+                changed = true;
+            }
             if waits == line.waits {
                 continue;
             }
@@ -196,8 +209,6 @@ impl Admission {
             }
             if let Some(fresh) = waits {
                 own.of(fresh).insert(entry.standing);
-            } else {
-                line.passed = 0;
             }
             line.waits = waits;
         }
@@ -212,13 +223,7 @@ impl Admission {
         let running = &mut self.tenants[entry.tenant as usize].running;
         match has_begun {
             true => (*running, self.site_running) = (*running + 1, self.site_running + 1),
-            false => {
-                let was_full = !super::tenant::may_begin(&self.site, self.site_running);
-                (*running, self.site_running) = (*running - 1, self.site_running - 1);
-                if was_full {
-                    self.open_all();
-                }
-            }
+            false => (*running, self.site_running) = (*running - 1, self.site_running - 1),
         }
         true
     }
@@ -279,6 +284,7 @@ impl Admission {
 
     /// Puts a tenant where it now stands in every pool in which it holds or waits.
     pub(super) fn place_everywhere(&mut self, tenant: u32) {
+        self.check_kept(tenant);
         let pools: Vec<u32> = self.tenants[tenant as usize].accounts.keys().copied().collect();
         for at in pools {
             let pool = &mut self.pools[at as usize];

@@ -6,12 +6,13 @@
 //! its own: made anew from the same runs it holds the same. Only how often someone was served or
 //! passed is remembered beside, and begins again at nothing.
 //!
-//! Reading order: [`Quota`], `amounts`, `pool`, `share`, `tenant`, `book`, `decide`, `why`.
+//! Reading order: [`Quota`], `amounts`, `pool`, `share`, `tenant`, `book`, `decide`, `keep`, `why`.
 
 mod amounts;
 mod book;
 mod decide;
 mod figures;
+mod keep;
 mod pool;
 mod quota;
 mod share;

@@ -21,8 +21,17 @@ pub(super) struct Tenant {
     /// Runs that count as running.
     pub(super) running: u32,
     pub(super) accounts: BTreeMap<u32, Account>,
-    /// One for which everything that the quota leaves is kept: its pool, its size, itself.
-    pub(super) kept_for: Option<(u32, Need, Standing)>,
+    /// One for which everything that the quota leaves is kept.
+    pub(super) kept_for: Option<KeptFor>,
+}
+
+/// One for which something is kept: its pool, its size, itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeptFor {
+    pub(super) pool: u32,
+    pub(super) need: Need,
+    pub(super) run: RunId,
+    pub(super) line: u16,
 }
 
 /// A tenant in one pool.
@@ -65,7 +74,13 @@ impl OwnLane {
 
     /// The first of all that wait.
     pub(super) fn foremost(&self) -> Option<Standing> {
-        self.begun.first().into_iter().chain(self.fresh.first()).min().copied()
+        self.waiting(true)
+    }
+
+    /// The first that waits, whether or not its tenant has room for it.
+    pub(super) fn waiting(&self, with_fresh: bool) -> Option<Standing> {
+        let fresh = self.fresh.first().filter(|_| with_fresh);
+        self.begun.first().into_iter().chain(fresh).min().copied()
     }
 
     /// How many stand before this one, counted as far as 1,000.
@@ -85,17 +100,6 @@ impl Tenant {
             running: 0,
             accounts,
             kept_for: None,
-        }
-    }
-
-    /// Forgets what is kept for one that waits no longer, or that the quota could never take.
-    fn check_kept(&mut self) {
-        let Some((pool, need, standing)) = &self.kept_for else { return };
-        let own = self.accounts.get(pool).and_then(|account| account.lanes.get(need));
-        let waits =
-            own.is_some_and(|own| own.begun.contains(standing) || own.fresh.contains(standing));
-        if !waits || short_of(&self.quota, &Amounts::default(), need).is_some() {
-            self.kept_for = None;
         }
     }
 
@@ -124,9 +128,8 @@ pub(super) fn short_of(quota: &Quota, used: &Amounts, need: &Need) -> Option<Sho
 
 /// Puts a tenant where it now stands in a pool, or takes it out.
 pub(super) fn place(tenant: &mut Tenant, index: u32, pool: &mut Pool, pool_index: u32) {
-    tenant.check_kept();
     let may_begin = tenant.may_begin();
-    let kept = tenant.kept_for.as_ref().map(|(pool, need, _)| (*pool, need));
+    let kept = tenant.kept_for.as_ref().map(|kept| (kept.pool, &kept.need));
     let weight = u64::from(tenant.quota.weight());
     let Some(account) = tenant.accounts.get_mut(&pool_index) else { return };
     let dominant = pool.capacity.dominant(&account.held.live);

@@ -113,11 +113,14 @@ impl Admission {
 
     fn kept_for_other(&self, pool: &Pool, own: &Tenant, run: RunId, demand: u16) -> Option<Wait> {
         let site = self.site_short.filter(|_| self.site_is_kept).map(|(_, run, line)| (run, line));
-        let of_tenant = own.kept_for.as_ref().map(|(_, _, standing)| standing.2);
+        let of_tenant = own.kept_for.as_ref().map(|kept| (kept.run, kept.line));
         let (other, where_to) = match pool.kept_for.or(site) {
             Some((other, line)) if (other, line) != (run, demand) => (other, pool.name.to_string()),
             Some(_) => return None,
-            None => (of_tenant.filter(|other| *other != run)?, "the tenant's quota".to_string()),
+            None => {
+                let (other, _) = of_tenant.filter(|kept| *kept != (run, demand))?;
+                (other, "the tenant's quota".to_string())
+            }
         };
         let whose = match self.runs.get(&other).is_some_and(|e| self.is_of(e, own)) {
             true => format!("run {other}"),

@@ -3,6 +3,7 @@
 
 mod fairness;
 mod histories;
+mod larger;
 mod model;
 mod oracle;
 mod stories;

@@ -197,6 +197,11 @@ impl Play {
     /// One decision, performed.
     pub fn decide(&mut self) -> Option<Choice> {
         let choice = self.admission.decide()?;
+        self.perform(&choice);
+        Some(choice)
+    }
+
+    pub fn perform(&mut self, choice: &Choice) {
         self.choices.push(choice.clone());
         let line = usize::from(choice.demand);
         let run = self.world.runs.get_mut(&choice.run).expect("a run that is there");
@@ -206,7 +211,6 @@ impl Play {
         run.has_begun = true;
         run.open.push(Step::Plan(line));
         self.tell(choice.run);
-        Some(choice)
     }
 
     pub fn end(&mut self, id: RunId, line: usize) {

@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use dagbook_events::admission::{
-    Capacity, ChoiceReason, Need, PASSED_MAX, Quota, TooManyRuns, accepts, demands_of,
-};
+use dagbook_events::admission::{Capacity, Need, Quota, TooManyRuns, accepts, demands_of};
 use dagbook_events::dag::{self, Action, PlanFacts, SourceBundle};
 use dagbook_events::ids::{RunId, TenantId};
 
 use super::model::{Play, need};
 
-fn play(tenants: usize, capacity: Capacity) -> Play {
+pub fn play(tenants: usize, capacity: Capacity) -> Play {
     Play::new(tenants, vec![capacity, Capacity::places(1)])
 }
 
-fn cpu(places: u32, cpu_milli: u64) -> Capacity {
+pub fn cpu(places: u32, cpu_milli: u64) -> Capacity {
     Capacity { places: Some(places), cpu_milli: Some(cpu_milli), ..Capacity::default() }
 }
 
-fn all(play: &mut Play) -> usize {
+pub fn all(play: &mut Play) -> usize {
     let mut n = 0;
     while let Some(choice) = play.decide() {
         play.send(choice.run);
@@ -28,13 +26,13 @@ fn all(play: &mut Play) -> usize {
     n
 }
 
-fn ends(play: &mut Play, run: RunId, line: usize) {
+pub fn ends(play: &mut Play, run: RunId, line: usize) {
     play.end(run, line);
     play.send(run);
     play.confirm(run);
 }
 
-fn why(play: &Play, run: RunId, demand: u16) -> (&'static str, String) {
+pub fn why(play: &Play, run: RunId, demand: u16) -> (&'static str, String) {
     let wait = play.admission.why(run, demand).expect("it waits");
     (wait.code, wait.text)
 }
@@ -176,74 +174,6 @@ fn what_no_pool_can_hold_is_told_so_and_holds_nobody_up() {
     let (code, text) = why(&play, large, 0);
     assert_eq!(code, "pool_full");
     assert_eq!(text, "it asks for 5000 thousandths of a core and pool `local` has 4000 in all");
-}
-
-/// Small ones come and go without end; the large one starts after so many of them.
-fn started_before(play: &mut Play, large: RunId, small: RunId) -> u32 {
-    for n in 0..200 {
-        while let Some(choice) = play.decide() {
-            play.send(choice.run);
-            play.confirm(choice.run);
-            if choice.run == large {
-                return n;
-            }
-        }
-        let line = play.world.runs[&small].live.iter().position(|n| *n > 0).expect("one runs");
-        ends(play, small, line);
-    }
-    panic!("the large one never starts: {:?}", play.admission.why(large, 0));
-}
-
-#[test]
-fn a_large_request_is_passed_so_often_and_then_the_pool_is_kept_for_it() {
-    let mut play = play(2, cpu(8, 8_000));
-    let small = play.submit(0, 0, false, &[(0, need(1_000, 0), 1_000)]);
-    all(&mut play);
-    let large = play.submit(1, 0, false, &[(0, need(8_000, 0), 1)]);
-    let seen = started_before(&mut play, large, small);
-    assert!((PASSED_MAX..=PASSED_MAX + 10).contains(&seen), "after {seen}");
-    assert_eq!(play.choices.last().map(|choice| choice.reason), Some(ChoiceReason::Kept));
-}
-
-#[test]
-fn while_a_pool_is_kept_those_that_wait_hear_for_whom() {
-    let mut play = play(1, cpu(8, 8_000));
-    let small = play.submit(0, 0, false, &[(0, need(1_000, 0), 1_000)]);
-    all(&mut play);
-    let large = play.submit(0, 1, false, &[(0, need(8_000, 0), 1)]);
-    for _ in 0..PASSED_MAX + 1 {
-        ends(&mut play, small, 0);
-        all(&mut play);
-    }
-    let (code, text) = why(&play, small, 0);
-    assert_eq!(code, "held_for_larger");
-    assert!(text.contains(&large.to_string()), "{text}");
-    // Who waits no longer keeps nothing.
-    play.world.runs.get_mut(&large).expect("it waits").is_paused = true;
-    play.tell(large);
-    assert_eq!(all(&mut play), 1);
-}
-
-#[test]
-fn a_large_request_does_not_starve_under_its_tenants_own_quota() {
-    let mut play = play(1, cpu(100, 100_000));
-    play.set_quota(0, Quota { cpu_milli: Some(4_000), ..Quota::default() });
-    let small = play.submit(0, 0, false, &[(0, need(1_000, 0), 1_000)]);
-    all(&mut play);
-    let large = play.submit(0, 1, false, &[(0, need(4_000, 0), 1)]);
-    let seen = started_before(&mut play, large, small);
-    assert!((PASSED_MAX..=PASSED_MAX + 6).contains(&seen), "after {seen}");
-}
-
-#[test]
-fn a_large_request_does_not_starve_under_the_sites_bounds_across_pools() {
-    let mut play = Play::new(2, vec![Capacity::places(100), Capacity::places(100)]);
-    play.set_site(Quota { cpu_milli: Some(4_000), ..Quota::default() });
-    let small = play.submit(0, 0, false, &[(1, need(1_000, 0), 1_000)]);
-    all(&mut play);
-    let large = play.submit(1, 0, false, &[(0, need(4_000, 0), 1)]);
-    let seen = started_before(&mut play, large, small);
-    assert!((PASSED_MAX..=PASSED_MAX + 6).contains(&seen), "after {seen}");
 }
 
 #[test]

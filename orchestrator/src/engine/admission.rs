@@ -115,7 +115,11 @@ impl Engine {
             let tenant = self.runs.get(&run)?.tenant.clone();
             Some((tenant, run, demand, self.admission.why(run, demand)?))
         });
-        waiting.take(most).collect()
+        let outside = self.held_back().filter_map(|run| {
+            let slot = self.runs.get(&run)?;
+            Some((slot.tenant.clone(), run, 0, self.waits_to_begin(slot)?))
+        });
+        outside.chain(waiting).take(most).collect()
     }
 
     /// Runs of the tenant that are here and not over, and those of all tenants.

@@ -178,6 +178,12 @@ impl Engine {
         }
     }
 
+    /// Runs that wait outside a group that has room, those of each group oldest first.
+    pub(super) fn held_back(&self) -> impl Iterator<Item = RunId> + '_ {
+        let groups = self.groups.held_back.iter().filter_map(|name| self.groups.known.get(name));
+        groups.flat_map(|group| group.queue.iter().map(|(_, run)| *run))
+    }
+
     /// Why a run that waits for its place in its group does so, where the group has room.
     pub(super) fn waits_to_begin(&self, slot: &RunSlot) -> Option<Wait> {
         let name = group_of(slot).filter(|_| slot.state.phase == Phase::Queued)?;

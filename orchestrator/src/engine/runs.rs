@@ -303,6 +303,8 @@ impl Engine {
             self.effects.push(EngineEffect::Recorded { tenant, run, from, facts: recorded });
         }
         self.line_up(run);
+        // What was decided and is void may have counted as running.
+        self.fill_held_back();
         if self.runs.get(&run).is_some_and(|slot| slot.state.phase == Phase::Queued) {
             self.seek_place(run, at);
         }

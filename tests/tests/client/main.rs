@@ -3,6 +3,7 @@
 
 mod codes;
 mod follow;
+mod limits;
 mod output;
 mod served;
 mod source;

@@ -1,6 +1,6 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `cargo run --release -p dagbook-tests --bin bench -- record|engine|admission [--short] [--json FILE]`,
+//! `target/release/bench record|engine|admission [--short] [--json FILE]` (see `ops/bench/README.md`),
 //! and for the production stores `bench record --store postgres: --bus nats:`.
 
 mod admission;
