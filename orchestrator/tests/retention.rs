@@ -1,17 +1,22 @@
 //! What went, what stayed, and what is recorded of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dagbook::adapters::KeptFiles;
 use dagbook::app::retention::{Keeping, Turn, change, load};
 use dagbook::config::Config;
 use dagbook::runtime::record::Recorder;
 use dagbook::wiring::{self, Layout};
-use dagbook_events::ids::{EventId, RunId, StreamName, TenantId};
+use dagbook_events::ids::{EventId, Position, RunId, StreamName, TenantId};
 use dagbook_events::journal::blobs::DiskBlobs;
 use dagbook_events::journal::clock::SystemRng;
 use dagbook_events::journal::store::{SqliteOptions, SqliteStore};
-use dagbook_events::ports::{Actor, AppendRequest, Blobs, Clock, Expected, NewEvent, StreamAppend};
+use dagbook_events::ports::{
+    Actor, AppendError, AppendRequest, Appended, Blobs, Clock, EventStore, Expected, LogHead,
+    NewEvent, ReadError, Recorded, StreamAppend,
+};
 use dagbook_events::retention::{HoldPlaced, Policy, RetentionCommand};
 use dagbook_events::time::{Millis, Timestamp};
 use tempfile::TempDir;
@@ -74,6 +79,10 @@ impl House {
 
     /// A run with a log that names some content; ended or not.
     async fn run(&self, n: u128, content: &str, ends: bool) -> RunId {
+        self.run_of(&self.tenant, n, content, ends).await
+    }
+
+    async fn run_of(&self, tenant: &TenantId, n: u128, content: &str, ends: bool) -> RunId {
         let run = RunId(Uuid::from_u128(n));
         let folder = self.folder.path().join("logs").join(run.to_string());
         std::fs::create_dir_all(&folder).expect("a folder");
@@ -95,8 +104,7 @@ impl House {
         let events = kinds.iter().enumerate().map(event).collect();
         let streams =
             vec![StreamAppend { stream: StreamName::run(run), expected: Expected::New, events }];
-        let request =
-            AppendRequest { tenant: self.tenant.clone(), key: None, streams, fence: None };
+        let request = AppendRequest { tenant: tenant.clone(), key: None, streams, fence: None };
         self.keeping.store.append(request).await.expect("appended");
         run
     }
@@ -197,4 +205,191 @@ async fn content_that_is_wanted_again_is_not_taken_away() {
     assert_eq!(blobs.remove_older(&again, than).await.expect("looked"), None);
     assert_eq!(blobs.remove_older(&old, than).await.expect("removed"), Some(3));
     assert!(blobs.has(&again).await.expect("asked") && !blobs.has(&old).await.expect("asked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kept_content_names_is_kept_with_it() {
+    let house = House::new();
+    let site = TenantId::new("site").expect("a name");
+    let (file, deep, lost) =
+        (house.blob("a file").await, house.blob("deep").await, house.blob("of no one").await);
+    let inner = house.blob(&format!("[\"{deep}\"]")).await;
+    // As the manifest of a folder, or the list of a source's pieces, does.
+    let manifest = house.blob(&format!("[{{\"sha256\":\"{file}\"}},\"{inner}\"]")).await;
+    let binary = house.blob(&format!("\u{1}{lost}")).await;
+    let run = house.run(1, &format!("{manifest} {binary}"), true).await;
+    let hold = HoldPlaced { hold: "a".to_string(), run: Some(run), reason: "audit".to_string() };
+    house.change(&house.tenant, RetentionCommand::Place(hold)).await;
+    house.change(&site, logs(30)).await;
+    house.days_later(400);
+    let mut turn = Turn::default();
+    let swept = turn.take(&house.keeping, false).await.expect("a turn");
+    assert_eq!((swept.blobs, swept.problems), (1, Vec::new()), "only what no text names");
+    for hash in [&file, &deep, &inner, &manifest, &binary] {
+        let hash = hash.parse().expect("a hash");
+        assert!(house.keeping.blobs.has(&hash).await.expect("asked"), "{hash}");
+    }
+    assert!(!house.keeping.blobs.has(&lost.parse().expect("a hash")).await.expect("asked"));
+    house.change(&house.tenant, RetentionCommand::Lift("a".to_string())).await;
+    house.days_later(800);
+    let swept = Turn::default().take(&house.keeping, false).await.expect("a turn");
+    assert_eq!((swept.blobs, swept.problems), (5, Vec::new()), "nothing holds them any more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn content_of_two_tenants_stays_while_one_of_them_needs_it() {
+    let house = House::new();
+    let other = TenantId::new("other").expect("a name");
+    let (shared, own) = (house.blob("shared").await, house.blob("own").await);
+    house.run(1, &format!("{shared} {own}"), true).await;
+    house.run_of(&other, 2, &shared, true).await;
+    house.change(&house.tenant, logs(30)).await;
+    house.change(&other, logs(300)).await;
+    house.days_later(100);
+    let mut turn = Turn::default();
+    let swept = turn.take(&house.keeping, false).await.expect("a turn");
+    assert_eq!((swept.blobs, swept.problems), (1, Vec::new()));
+    let shared = shared.parse().expect("a hash");
+    assert!(house.keeping.blobs.has(&shared).await.expect("asked"), "the other one needs it");
+    // Asking has made it young.
+    house.days_later(401);
+    assert_eq!(turn.take(&house.keeping, false).await.expect("a turn").blobs, 1);
+    assert!(!house.keeping.blobs.has(&shared).await.expect("asked"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_that_a_crash_left_set_aside_go_on_their_way_or_back() {
+    let house = House::new();
+    let (gone, held, open) =
+        (house.run(1, "", true).await, house.run(2, "", true).await, house.run(3, "", false).await);
+    house.change(&house.tenant, logs(30)).await;
+    house.days_later(40);
+    for run in [gone, held, open] {
+        assert_eq!(house.keeping.files.set_logs_aside(run).await.expect("set aside"), Some(11));
+        assert!(!house.has_logs(run), "nobody reads them any more");
+    }
+    let hold =
+        HoldPlaced { hold: "late".to_string(), run: Some(held), reason: "an audit".to_string() };
+    house.change(&house.tenant, RetentionCommand::Place(hold)).await;
+    let mut turn = Turn::default();
+    let looked = turn.take(&house.keeping, true).await.expect("a look");
+    assert_eq!(looked.logs, 0, "a look changes nothing, and tells of what is there");
+    let swept = turn.take(&house.keeping, false).await.expect("a turn");
+    assert_eq!((swept.logs, swept.logs_bytes, swept.problems), (1, 11, Vec::new()));
+    assert!(!house.has_logs(gone) && house.has_logs(held) && house.has_logs(open));
+    let left = house.keeping.files.logs_set_aside().await.expect("listed");
+    assert_eq!(left, [], "nothing is left behind");
+    let recorded = load(house.keeping.store.as_ref()).await.expect("read").of(&house.tenant).1;
+    assert_eq!(recorded.applied.get("logs").map(|(_, it)| it.count), Some(1));
+}
+
+/// A store in which somebody places a hold as soon as the record has been read for content.
+struct HoldsMeanwhile {
+    inner: Arc<dyn EventStore>,
+    hold: std::sync::Mutex<Option<AppendRequest>>,
+}
+
+#[async_trait::async_trait]
+impl EventStore for HoldsMeanwhile {
+    async fn append(&self, request: AppendRequest) -> Result<Appended, AppendError> {
+        self.inner.append(request).await
+    }
+    async fn read_stream(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.inner.read_stream(tenant, stream, from, limit).await
+    }
+    async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
+        let page = self.inner.read_after(cursor, limit).await?;
+        let hold = self.hold.lock().expect("a lock").take();
+        if let Some(hold) = hold {
+            self.inner.append(hold).await.expect("held");
+        }
+        Ok(page)
+    }
+    async fn read_log(
+        &self,
+        tenant: &TenantId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        self.inner.read_log(tenant, from, limit).await
+    }
+    async fn streams(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        before: Option<&StreamName>,
+        limit: usize,
+    ) -> Result<Vec<StreamName>, ReadError> {
+        self.inner.streams(tenant, prefix, before, limit).await
+    }
+    async fn open_streams(
+        &self,
+        prefix: &str,
+        after: Option<(&TenantId, &StreamName)>,
+        limit: usize,
+    ) -> Result<Vec<(TenantId, StreamName)>, ReadError> {
+        self.inner.open_streams(prefix, after, limit).await
+    }
+    async fn head(&self) -> Result<Position, ReadError> {
+        self.inner.head().await
+    }
+    async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError> {
+        self.inner.log_head(tenant).await
+    }
+    async fn log_heads(&self) -> Result<BTreeMap<TenantId, LogHead>, ReadError> {
+        self.inner.log_heads().await
+    }
+    async fn timeline(&self) -> Result<u64, ReadError> {
+        self.inner.timeline().await
+    }
+    async fn begin_timeline(&self, current: u64) -> Result<u64, AppendError> {
+        self.inner.begin_timeline(current).await
+    }
+    async fn wait_beyond(
+        &self,
+        cursor: Position,
+        timeout: Duration,
+    ) -> Result<Position, ReadError> {
+        self.inner.wait_beyond(cursor, timeout).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_that_is_placed_while_the_record_is_read_still_holds() {
+    let mut house = House::new();
+    let named = house.blob("evidence").await;
+    house.run(1, &named, true).await;
+    house.change(&house.tenant, logs(30)).await;
+    house.days_later(40);
+    let event = NewEvent {
+        id: EventId(Uuid::from_u128(7)),
+        kind: Arc::from("hold.placed"),
+        at: house.clock.now(),
+        actor: Arc::new(Actor::new("user", "ada")),
+        causation: None,
+        correlation: None,
+        traceparent: None,
+        data: br#"{"hold":"late","reason":"an audit"}"#.to_vec(),
+        blob: None,
+    };
+    let stream = StreamName::new("retention").expect("a name");
+    let streams = vec![StreamAppend { stream, expected: Expected::Any, events: vec![event] }];
+    let hold = AppendRequest { tenant: house.tenant.clone(), key: None, streams, fence: None };
+    let inner = house.keeping.store.clone();
+    house.keeping.store =
+        Arc::new(HoldsMeanwhile { inner, hold: std::sync::Mutex::new(Some(hold)) });
+    let mut turn = Turn::default();
+    let swept = turn.take(&house.keeping, false).await.expect("a turn");
+    assert_eq!((swept.blobs, swept.problems), (0, Vec::new()), "the hold came in time");
+    house.days_later(90);
+    assert_eq!(turn.take(&house.keeping, false).await.expect("a turn").blobs, 0, "it holds");
+    house.change(&house.tenant, RetentionCommand::Lift("late".to_string())).await;
+    house.days_later(91);
+    assert_eq!(turn.take(&house.keeping, false).await.expect("a turn").blobs, 1);
 }

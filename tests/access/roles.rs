@@ -129,6 +129,9 @@ fn sample(id: &str) -> Json {
         "cancel_run" | "pause_run" | "resume_run" | "retry_run" | "approve_step"
         | "reject_step" => json!({}),
         "signal_run" => json!({ "name": "go" }),
+        "set_retention" => json!({ "logs_days": 30 }),
+        "set_site_retention" => json!({ "at_least_days": 7 }),
+        "place_hold" => json!({ "hold": "a-test", "reason": "a test" }),
         other => panic!("`{other}` takes a body, and no sample of one is here"),
     }
 }
@@ -154,6 +157,7 @@ impl Names {
             ("hash", "0".repeat(64)),
             ("issuer", "https://id.example".to_string()),
             ("subject", "nobody".to_string()),
+            ("hold", "nothing".to_string()),
         ]))
     }
 
@@ -166,6 +170,7 @@ impl Names {
             "id" | "name" if path.contains("/schedules/") => "schedule",
             "name" if path.contains("/pipelines/") => "pipeline",
             "name" if path.contains("/secrets/") => "secret",
+            "name" if path.contains("/holds/") => "hold",
             "code" if path.contains("/problems/") => "problem",
             "key" => "step",
             "n" | "attempt" | "number" | "version" => "number",

@@ -6,7 +6,7 @@ use super::due::{BackfillPlan, CATCH_UP_MAX, Due, ON_TIME, backfill_due, due};
 use super::event::{
     BackfillCancelled, BackfillFinished, Fired, ScheduleEvent, SkipReason, Skipped,
 };
-use super::state::Schedule;
+use super::state::{Phase, Schedule};
 use super::{ENDED_MAX, OPEN_MAX, QUEUE_MAX};
 use crate::aggregate::Aggregate;
 use crate::dag::trigger::{CatchUp, Overlap, tz_database};
@@ -61,7 +61,9 @@ pub fn decide(
     let open_end = due.iter().rposition(|it| !schedule.is_paused_at(it.instant));
     let mut fired = 0;
     for (index, it) in due.iter().enumerate() {
-        if fired == BATCH || (more && index >= bound) {
+        // What was put off into a pause by its jitter waits for the end of it.
+        let waits = schedule.phase == Phase::Paused && !schedule.is_paused_at(it.instant);
+        if waits || fired == BATCH || (more && index >= bound) {
             break;
         }
         let place = Place { is_latest: !more && open_end == Some(index), kept: index >= bound };

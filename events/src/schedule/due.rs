@@ -70,12 +70,18 @@ pub fn next_firings(schedule: &Schedule, name: &str, now: Timestamp, limit: usiz
     else {
         return found;
     };
-    let mut after = schedule.cursor.max(now);
+    // Instants that are past may wait for the end of their jitter.
+    let earliest = Timestamp(now.0.saturating_sub_unsigned(spec.jitter_ms.0));
+    let mut after = schedule.cursor.max(earliest);
+    let mut before = Timestamp(i64::MIN);
     while found.len() < limit
         && let Some(instant) = next_after(cron, after)
     {
-        found.push(Due { instant, at: instant + offset(name, spec.jitter_ms, instant) });
-        after = instant;
+        let at = before.max(instant + offset(name, spec.jitter_ms, instant));
+        if at > now && !schedule.is_paused_at(instant) {
+            found.push(Due { instant, at });
+        }
+        (before, after) = (at, instant);
     }
     found
 }

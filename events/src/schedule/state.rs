@@ -44,6 +44,8 @@ pub struct Firing {
     pub fired: Fired,
     /// A later firing wants it cancelled.
     pub cancelled: bool,
+    /// The schedule does something else now than when it fired.
+    pub changed_since: bool,
 }
 
 /// A backfill and how far it came.
@@ -154,6 +156,7 @@ impl Schedule {
         self.tzdb = tzdb.to_string();
         self.by = by.to_string();
         self.changed_at = at;
+        self.open.iter_mut().for_each(|firing| firing.changed_since = true);
     }
 
     fn fire(&mut self, at: Timestamp, fired: &Fired) {
@@ -161,7 +164,7 @@ impl Schedule {
         for firing in &mut self.open {
             firing.cancelled |= fired.cancels.contains(&firing.fired.run);
         }
-        self.open.push(Firing { at, fired: fired.clone(), cancelled: false });
+        self.open.push(Firing { at, fired: fired.clone(), cancelled: false, changed_since: false });
         self.last = Some((at, fired.clone()));
         match fired.backfill {
             None => {

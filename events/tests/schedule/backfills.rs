@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use dagbook_events::dag::trigger::Overlap;
 use dagbook_events::schedule::{
     BackfillAsk, BackfillPlan, BackfillState, Order, ScheduleEvent, ScheduleRefusal, ScheduleSpec,
-    Target,
+    Target, next_firings,
 };
 use dagbook_events::time::{Millis, Timestamp};
 
@@ -134,4 +134,30 @@ fn what_cannot_be_made_up_for_is_refused_with_its_reason() {
     let huge = BackfillAsk { from: at("2020-01-01T00:00:00Z"), ..ask() };
     assert!(refusal(&world, huge).contains("more than 10000 instants"));
     assert!(refusal(&world, BackfillAsk { max_parallel: 0, ..ask() }).contains("from 1 to 100"));
+}
+
+#[test]
+fn a_pause_holds_back_what_jitter_put_off_into_it_also_while_a_backfill_goes_on() {
+    let late = ScheduleSpec { jitter_ms: Millis::seconds(1_800), ..spec("0 * * * *", "UTC") };
+    let mut world = World::new(late, at("2026-03-10T06:30:00Z"));
+    let instant = at("2026-03-10T07:00:00Z");
+    let at_fire =
+        next_firings(&world.schedule, "acme/nightly", at("2026-03-10T06:30:00Z"), 1)[0].at;
+    assert!(at_fire > instant + Millis::seconds(5), "the test needs some jitter: {at_fire}");
+    let now = instant + Millis::seconds(1);
+    let paused = world.schedule.pause("wait".to_string(), "user:ann").expect("paused");
+    world.record(now, vec![paused]);
+    let plan = plan(&world, &ask());
+    let event = world.schedule.backfill(&ask(), &plan, now, "user:ann").expect("accepted");
+    world.record(now, vec![event]);
+    world.plan = Some(plan);
+    let events = world.settle(at_fire + Millis::seconds(1));
+    let instants: Vec<Timestamp> = fired(&events).iter().map(|it| it.instant).collect();
+    assert!(!instants.is_empty() && !instants.contains(&instant), "{:?}", words(&events));
+    let resumed = world.schedule.resume(String::new(), "user:ann").expect("resumed");
+    let now = at_fire + Millis::seconds(2);
+    world.record(now, vec![resumed]);
+    let events = world.settle(now);
+    let clocked = fired(&events).iter().filter(|it| it.instant == instant).count();
+    assert_eq!(clocked, 1, "it is dealt with once, behind the pause: {:?}", words(&events));
 }

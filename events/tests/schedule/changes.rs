@@ -113,3 +113,18 @@ fn names_of_streams_are_checked() {
         assert!(Schedule::stream(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_firing_knows_whether_its_schedule_was_changed_behind_it_whatever_clocks_say() {
+    let mut world = World::new(spec("0 * * * *", "UTC"), at("2026-03-01T00:30:00Z"));
+    world.settle(at("2026-03-01T01:00:00Z"));
+    let version = ScheduleSpec { version: Some(2), ..spec("0 * * * *", "UTC") };
+    assert!(world.schedule.open.iter().all(|firing| !firing.changed_since));
+    // Somebody's server whose clock is behind that of the one which fired.
+    let behind = at("2026-03-01T00:59:58Z");
+    let events = world.schedule.change(version, behind, "user:ann").expect("changed");
+    world.record(behind, events);
+    world.settle(at("2026-03-01T02:00:00Z"));
+    let marks: Vec<bool> = world.schedule.open.iter().map(|it| it.changed_since).collect();
+    assert_eq!(marks, [true, false]);
+}

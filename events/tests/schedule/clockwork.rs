@@ -231,3 +231,26 @@ fn next_firings_are_shown_with_their_jitter() {
     let hours = ["01", "02", "03"].map(|hour| at(&format!("2026-03-01T{hour}:00:00Z")));
     assert_eq!(instants, hours);
 }
+
+#[test]
+fn what_is_shown_to_come_next_is_what_comes_at_that_time() {
+    let minutely = ScheduleSpec { jitter_ms: Millis::seconds(300), ..spec("* * * * *", "UTC") };
+    let mut world = World::new(minutely, at("2026-03-10T06:00:00Z"));
+    let mut now = at("2026-03-10T06:07:13Z");
+    world.settle(now);
+    let shown = next_firings(&world.schedule, "acme/nightly", now, 12);
+    assert!(shown.iter().any(|due| due.instant < now), "some wait for the end of their jitter");
+    assert!(shown.windows(2).all(|two| two[0].at <= two[1].at), "in order: {shown:?}");
+    let mut came = Vec::new();
+    while came.len() < shown.len() {
+        now = now + Millis(1);
+        if shown.iter().any(|due| due.at == now || due.at + Millis(1) == now) || now.0 % 1_000 == 0
+        {
+            let events = world.settle(now);
+            came.extend(fired(&events).iter().map(|it| (it.instant, now)));
+        }
+    }
+    for (due, (instant, at)) in shown.iter().zip(came) {
+        assert_eq!((due.instant, due.at), (instant, at));
+    }
+}

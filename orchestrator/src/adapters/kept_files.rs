@@ -2,7 +2,7 @@
 //! results.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -48,6 +48,44 @@ fn bytes_in(folder: &Path) -> io::Result<u64> {
     Ok(bytes)
 }
 
+/// None: it is not there.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// Rows of exactly 64 digits, however long the text is.
+fn names(mut text: impl io::BufRead) -> io::Result<Vec<Sha256Digest>> {
+    let (mut row, mut length, mut found) = (Vec::with_capacity(64), 0usize, Vec::new());
+    let mut end = |row: &mut Vec<u8>, length: &mut usize| {
+        let digits = std::str::from_utf8(row).ok().filter(|_| *length == 64);
+        found.extend(digits.and_then(|digits| digits.parse::<Sha256Digest>().ok()));
+        (row.clear(), *length = 0);
+    };
+    loop {
+        let part = text.fill_buf()?;
+        if part.is_empty() {
+            break;
+        }
+        for byte in part {
+            if !matches!(byte, b'0'..=b'9' | b'a'..=b'f') {
+                end(&mut row, &mut length);
+                continue;
+            }
+            length = length.saturating_add(1);
+            if length <= 64 {
+                row.push(*byte);
+            }
+        }
+        let read = part.len();
+        text.consume(read);
+    }
+    end(&mut row, &mut length);
+    Ok(found)
+}
+
 impl KeptFiles {
     /// Those in these folders.
     ///
@@ -63,22 +101,25 @@ impl KeptFiles {
         behind: Option<RunId>,
         limit: usize,
     ) -> io::Result<Vec<RunId>> {
+        let mut runs = self.runs_in(|name| name.parse().ok()).await?;
+        runs.retain(|run| behind.is_none_or(|behind| run.0 > behind.0));
+        runs.truncate(limit);
+        Ok(runs)
+    }
+
+    /// Runs whose logs were set aside and not removed: somebody died in between.
+    pub async fn logs_set_aside(&self) -> io::Result<Vec<RunId>> {
+        self.runs_in(|name| name.strip_prefix(GOING)?.parse().ok()).await
+    }
+
+    async fn runs_in(&self, read: fn(&str) -> Option<RunId>) -> io::Result<Vec<RunId>> {
         let folder = self.logs.clone();
         blocking(move || {
-            let mut runs = Vec::new();
-            for entry in entries(&folder)? {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with(GOING) {
-                    // What a crash has left.
-                    fs::remove_dir_all(entry.path())?;
-                } else if let Ok(run) = name.parse::<RunId>() {
-                    runs.push(run);
-                }
-            }
+            let names = entries(&folder)?.into_iter().map(|entry| entry.file_name());
+            let mut runs: Vec<RunId> =
+                names.filter_map(|name| read(&name.to_string_lossy())).collect();
             // Ids begin with the instant of their making.
             runs.sort_unstable_by_key(|run| run.0);
-            runs.retain(|run| behind.is_none_or(|behind| run.0 > behind.0));
-            runs.truncate(limit);
             Ok(runs)
         })
         .await
@@ -90,16 +131,51 @@ impl KeptFiles {
         blocking(move || bytes_in(&folder)).await
     }
 
-    /// Removes the logs of a run; says how many bytes they had. They are gone at once or not at
-    /// all for whoever reads them.
-    pub async fn remove_logs(&self, run: RunId) -> io::Result<u64> {
-        let (folder, aside) =
-            (self.logs.join(run.to_string()), self.logs.join(format!("{GOING}{run}")));
+    /// Sets the logs of a run aside, which are gone at once for whoever reads them; says how many
+    /// bytes they have. None: somebody else has done it.
+    pub async fn set_logs_aside(&self, run: RunId) -> io::Result<Option<u64>> {
+        let (folder, aside) = self.places(run);
         blocking(move || {
             let bytes = bytes_in(&folder)?;
-            fs::rename(&folder, &aside)?;
-            fs::remove_dir_all(&aside)?;
-            Ok(bytes)
+            Ok(found(fs::rename(&folder, &aside))?.map(|()| bytes))
+        })
+        .await
+    }
+
+    /// Puts logs back that were set aside.
+    pub async fn put_logs_back(&self, run: RunId) -> io::Result<()> {
+        let (folder, aside) = self.places(run);
+        blocking(move || found(fs::rename(&aside, &folder)).map(drop)).await
+    }
+
+    /// Bytes of logs that were set aside.
+    pub async fn bytes_set_aside(&self, run: RunId) -> io::Result<u64> {
+        let (_, aside) = self.places(run);
+        blocking(move || bytes_in(&aside)).await
+    }
+
+    /// Removes logs that were set aside.
+    pub async fn remove_logs_set_aside(&self, run: RunId) -> io::Result<()> {
+        let (_, aside) = self.places(run);
+        blocking(move || found(fs::remove_dir_all(&aside)).map(drop)).await
+    }
+
+    fn places(&self, run: RunId) -> (PathBuf, PathBuf) {
+        (self.logs.join(run.to_string()), self.logs.join(format!("{GOING}{run}")))
+    }
+
+    /// Hashes that some content names in rows of exactly 64 digits: none where it is not there,
+    /// or does not begin as JSON does.
+    pub async fn named_in(&self, hash: Sha256Digest) -> io::Result<Vec<Sha256Digest>> {
+        let path = self.blobs.path(&hash);
+        blocking(move || {
+            let Some(file) = found(fs::File::open(path))? else { return Ok(Vec::new()) };
+            let mut reader = io::BufReader::with_capacity(64 << 10, file);
+            let begins = reader.fill_buf()?.first().copied();
+            match begins {
+                Some(b'{' | b'[') => names(reader),
+                _ => Ok(Vec::new()),
+            }
         })
         .await
     }
@@ -122,7 +198,7 @@ impl KeptFiles {
                 }
                 count += 1;
                 if !count_only {
-                    fs::remove_file(entry.path())?;
+                    found(fs::remove_file(entry.path()))?;
                 }
             }
             Ok(count)

@@ -21,6 +21,7 @@ use super::number;
 use super::pipelines;
 use super::principal::Principal;
 use super::reports::{self, RunFilter, RunRow, WhyReport};
+use super::retention;
 use super::services::Services;
 use super::source::Loaded;
 use super::submit::{Again, RetryError, Stamp, repetition, submission};
@@ -250,6 +251,7 @@ pub async fn retry(
         RetryError::NotOver => AppError::Conflict(e.to_string()),
         RetryError::NoSuchStep(step) => AppError::not_found("step", step),
     })?;
+    retention::still_there(services.blobs.as_ref(), &submitted).await?;
     take_in(services, by, submitted, intake).await
 }
 

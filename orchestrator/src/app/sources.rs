@@ -26,6 +26,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::error::AppError;
+use super::retention::source_is_there;
 use super::services::Services;
 use super::source::{FILES_MAX, LARGEST, Loaded, reached_by};
 
@@ -38,16 +39,17 @@ const WAITING: usize = 4;
 
 static UPLOADS: Semaphore = Semaphore::const_new(AT_ONE_TIME);
 
-/// The source, if this tenant sent it.
+/// The source, if this tenant sent it and all of it is still kept: from now on it is for a while.
 pub async fn known(
     services: &Services,
     tenant: &TenantId,
     hash: &Sha256Digest,
 ) -> Result<Option<SourceArchive>, AppError> {
     let Some(item) = services.shelf.get(tenant, &key(hash)).await? else { return Ok(None) };
-    let archive = serde_json::from_slice(&item.value)
+    let archive: SourceArchive = serde_json::from_slice(&item.value)
         .map_err(|error| AppError::Damaged(format!("source {hash}: {error}")))?;
-    Ok(Some(archive))
+    let is_there = source_is_there(services.blobs.as_ref(), &archive).await?;
+    Ok(is_there.then_some(archive))
 }
 
 /// Takes a gzipped tar as it arrives. Nothing of it is kept unless it is whole, has this hash,

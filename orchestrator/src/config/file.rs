@@ -1,6 +1,7 @@
 //! `dagbook.toml`: its keys, each set from text or from a TOML value.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dagbook_events::ids::TenantId;
 use dagbook_events::tlog::{KeyKind, VerifierKey};
@@ -9,7 +10,7 @@ use super::{BusLocation, Config, http, limits, nearest, oidc, places};
 use crate::telemetry::logs::UnknownLogFormat;
 
 /// Every key, in the order of the documentation.
-pub(super) const KEYS: [&str; 24] = [
+pub(super) const KEYS: [&str; 25] = [
     "store",
     "bus",
     "objects",
@@ -34,10 +35,14 @@ pub(super) const KEYS: [&str; 24] = [
     "tls_cert",
     "tls_key",
     "http_limits",
+    "retention_every_s",
 ];
 
 /// Most local slots.
 const MOST_SLOTS: u32 = 10_000;
+
+/// The longest pause between two turns of retention: a day.
+const LONGEST_PAUSE_S: u64 = 86_400;
 
 /// Most witnesses.
 const MOST_WITNESSES: usize = 16;
@@ -90,8 +95,10 @@ fn set(
         return Err(format!("unknown key `{key}`{}", hint.unwrap_or_default()));
     }
     match (key, value) {
-        ("slots", toml::Value::Integer(n)) => set_text(config, key, &n.to_string(), surroundings),
-        ("slots", _) => Err("`slots` must be a whole number".to_string()),
+        ("slots" | "retention_every_s", toml::Value::Integer(n)) => {
+            set_text(config, key, &n.to_string(), surroundings)
+        }
+        ("slots" | "retention_every_s", _) => Err(format!("`{key}` must be a whole number")),
         ("witnesses", toml::Value::Array(keys)) => {
             let keys: Option<Vec<&str>> = keys.iter().map(toml::Value::as_str).collect();
             let keys = keys.ok_or("`witnesses` must be a list of keys as text")?;
@@ -166,6 +173,7 @@ pub(super) fn set_text(
         "tls_cert" => config.http.tls_cert = Some(path(text)),
         "tls_key" => config.http.tls_key = Some(path(text)),
         "http_limits" => config.http.limits = http::limits(limits::table(key, text)?)?,
+        "retention_every_s" => config.retention_every = pause(key, text)?,
         other => return Err(format!("unknown key `{other}`")),
     }
     Ok(())
@@ -187,6 +195,15 @@ fn witnesses(keys: &[&str]) -> Result<Vec<VerifierKey>, String> {
         }
     };
     keys.iter().map(one).collect()
+}
+
+fn pause(key: &str, text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds) if (1..=LONGEST_PAUSE_S).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!(
+            "`{key}` must be a whole number of seconds from 1 to {LONGEST_PAUSE_S}, not `{text}`"
+        )),
+    }
 }
 
 fn slots(text: &str) -> Result<u32, String> {

@@ -11,6 +11,7 @@ mod places;
 mod suggest;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use dagbook_events::ids::TenantId;
 use dagbook_events::tlog::VerifierKey;
@@ -59,6 +60,8 @@ pub struct Config {
     pub oidc: OidcConfig,
     /// How a server is reached.
     pub http: HttpConfig,
+    /// The pause between two turns of retention in the server that leads.
+    pub retention_every: Duration,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -81,6 +84,7 @@ impl Default for Config {
             site_key_file: None,
             oidc: OidcConfig::default(),
             http: HttpConfig::default(),
+            retention_every: Duration::from_secs(600),
             file: None,
         }
     }

@@ -2,7 +2,8 @@
 //! engine in the process that leads, and the door to it in every one.
 //!
 //! Reading order: [`Server::start`]; `lease`, who leads; `term`, what leading is; `door`, how
-//! edges reach the engine; `orphans`, what nobody waits for any more; `readiness`.
+//! edges reach the engine; `orphans`, what nobody waits for any more; `upkeep`, what is let go;
+//! `readiness`.
 
 mod door;
 pub mod lease;
@@ -12,6 +13,7 @@ mod sampled;
 mod supervision;
 mod term;
 mod terms;
+mod upkeep;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -219,6 +221,13 @@ impl Server {
             telemetry,
         };
         server.feed("the schedules", fire(server.services.clone(), server.engine()));
+        let upkeep = upkeep::Upkeep {
+            installation: server.installation.clone(),
+            config: options.config,
+            leads: server.leads(),
+            metrics: server.telemetry.metrics.clone(),
+        };
+        server.feed("the upkeep", upkeep.run());
         Ok(server)
     }
 

@@ -5,5 +5,6 @@ mod codes;
 mod follow;
 mod limits;
 mod output;
+mod retention;
 mod served;
 mod source;

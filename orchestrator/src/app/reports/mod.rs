@@ -8,6 +8,7 @@ pub mod events;
 pub mod me;
 pub mod pipelines;
 pub mod plan;
+pub mod retention;
 pub mod run;
 pub mod runs;
 pub mod schedules;
@@ -21,6 +22,7 @@ pub use events::EventReport;
 pub use me::MeReport;
 pub use pipelines::{LatestDifference, PipelineReport, PipelineVersionReport, Registration};
 pub use plan::PlanReport;
+pub use retention::{AppliedRow, HoldReport, KeptFor, RetentionReport};
 pub use run::{AttemptReport, RunReport, StepReport};
 pub use runs::{RunFilter, RunRow};
 pub use schedules::{

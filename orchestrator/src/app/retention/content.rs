@@ -1,9 +1,11 @@
 //! Content that nothing refers to any more.
 //!
 //! What is old enough to go is listed first. Then the whole record is read, and everything that a
-//! kept event, a kept result or the spilled part of a kept event names is taken off the list: any
-//! 64 hexadecimal digits count as a name, so nothing depends on which field holds it. What stays
-//! on the list goes, unless somebody has kept it or asked for it meanwhile.
+//! kept event or a kept result names is taken off the list, and so is what that names in turn,
+//! for content that is text may itself name content: the spilled part of an event, the manifest
+//! of a folder. Any 64 hexadecimal digits count as a name, so nothing depends on which field
+//! holds it. What stays on the list goes, unless somebody has kept it or asked for it meanwhile,
+//! or wants something else to be kept than when the turn began.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +16,7 @@ use dagbook_events::ports::{BlobError, ReadError, Recorded};
 use dagbook_events::retention::blob_may_go;
 use dagbook_events::time::{Millis, Timestamp};
 
-use super::{Keeping, Policies, unavailable};
+use super::{Keeping, Policies, load, unavailable};
 use crate::app::error::AppError;
 
 /// Blobs that are looked at in one turn.
@@ -44,24 +46,32 @@ pub(super) async fn sweep(
     let shortest = policies.tenants.keys().filter_map(|tenant| policies.of(tenant).0.blobs()).min();
     let Some(shortest) = shortest else { return Ok(Gone::default()) };
     let than = now - shortest.max(GRACE);
-    let old = keeping.files.old_blobs(than, *cursor, LOOKED_AT).await.map_err(no_blobs)?;
+    let from = *cursor;
+    let old = keeping.files.old_blobs(than, from, LOOKED_AT).await.map_err(no_blobs)?;
     *cursor = if old.len() < LOOKED_AT { None } else { old.last().copied() };
-    let mut left: BTreeSet<[u8; 32]> = old.into_iter().map(|hash| hash.0).collect();
-    if left.is_empty() {
+    let hashes: BTreeSet<[u8; 32]> = old.into_iter().map(|hash| hash.0).collect();
+    if hashes.is_empty() {
         return Ok(Gone::default());
     }
+    let mut left = Left { keeping, hashes, seen: BTreeSet::new() };
     for text in keeping.files.cached_texts().await.map_err(|error| unavailable(&error))? {
-        strike(&mut left, &text);
+        left.strike(&text).await?;
     }
     let ends = ends(keeping).await?;
-    each_event(keeping, async |recorded: &Recorded| {
-        if is_kept(policies, &ends, recorded, now) {
-            strike(&mut left, &recorded.leaf);
-            strike_spilled(keeping, &mut left, recorded).await?;
+    let mut pages = Pages::of(keeping);
+    while let Some(page) = pages.next().await? {
+        for recorded in page.iter().filter(|it| is_kept(policies, &ends, it, now)) {
+            left.strike(&recorded.leaf).await?;
         }
-        Ok(())
-    })
-    .await?;
+    }
+    // Reading the record takes a while, in which somebody may have held something.
+    let left = match load(keeping.store.as_ref()).await?.wants_the_same(policies) {
+        true => left.hashes,
+        false => {
+            *cursor = from;
+            return Ok(Gone::default());
+        }
+    };
     let mut gone = Gone::default();
     for hash in left.into_iter().map(Sha256Digest) {
         let bytes = match count_only {
@@ -80,36 +90,41 @@ fn no_blobs(error: BlobError) -> AppError {
     AppError::Internal(error.to_string())
 }
 
-async fn each_event(
-    keeping: &Keeping,
-    mut see: impl AsyncFnMut(&Recorded) -> Result<(), AppError>,
-) -> Result<(), AppError> {
-    let mut cursor = Position(0);
-    loop {
-        let page = keeping.store.read_after(cursor, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        cursor = last.position;
-        for recorded in &page {
-            see(recorded).await?;
-        }
+/// The record from its beginning to its head.
+struct Pages<'a> {
+    keeping: &'a Keeping,
+    cursor: Position,
+}
+
+impl<'a> Pages<'a> {
+    fn of(keeping: &'a Keeping) -> Self {
+        Self { keeping, cursor: Position(0) }
+    }
+
+    /// The next events; none at the head.
+    async fn next(&mut self) -> Result<Option<Vec<Recorded>>, AppError> {
         // Others are to have their turn between pages.
         tokio::task::yield_now().await;
+        let page = self.keeping.store.read_after(self.cursor, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.cursor = last.position;
+        Ok(Some(page))
     }
 }
 
 /// When each run ended.
 async fn ends(keeping: &Keeping) -> Result<Ends, AppError> {
     let mut ends = Ends::new();
-    each_event(keeping, async |recorded: &Recorded| {
-        if let Some(run) = recorded.stream.as_run() {
+    let mut pages = Pages::of(keeping);
+    while let Some(page) = pages.next().await? {
+        for recorded in &page {
+            let Some(run) = recorded.stream.as_run() else { continue };
             let envelope = read(recorded)?;
             if closes_stream(&envelope.kind) {
                 ends.insert((recorded.tenant.clone(), run), envelope.at);
             }
         }
-        Ok(())
-    })
-    .await?;
+    }
     Ok(ends)
 }
 
@@ -128,30 +143,39 @@ fn is_kept(policies: &Policies, ends: &Ends, recorded: &Recorded, now: Timestamp
     blob_may_go(&policy, &own, run, end, now).is_err()
 }
 
-/// The larger part of an event is content itself, and names other content.
-async fn strike_spilled(
-    keeping: &Keeping,
-    left: &mut BTreeSet<[u8; 32]>,
-    recorded: &Recorded,
-) -> Result<(), AppError> {
-    let Some(blob) = read(recorded)?.blob else { return Ok(()) };
-    match keeping.blobs.get(&blob.h).await {
-        Ok(bytes) => strike(left, &bytes),
-        Err(BlobError::Missing(_)) => {}
-        Err(error) => return Err(no_blobs(error)),
-    }
-    Ok(())
+/// What may go, as far as was looked.
+struct Left<'a> {
+    keeping: &'a Keeping,
+    hashes: BTreeSet<[u8; 32]>,
+    /// Content whose own text was looked at.
+    seen: BTreeSet<[u8; 32]>,
 }
 
-/// Takes off the list every hash that the bytes name.
-fn strike(left: &mut BTreeSet<[u8; 32]>, bytes: &[u8]) {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    for digits in bytes.split(|byte| !is_digit(byte)) {
-        for window in digits.windows(64) {
-            let hash = std::str::from_utf8(window).ok().and_then(|text| text.parse().ok());
-            if let Some(Sha256Digest(hash)) = hash {
-                left.remove(&hash);
+impl Left<'_> {
+    /// Takes off the list every hash that the bytes name, and what that names.
+    async fn strike(&mut self, bytes: &[u8]) -> Result<(), AppError> {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let mut named = Vec::new();
+        for digits in bytes.split(|byte| !is_digit(byte)) {
+            for window in digits.windows(64) {
+                if let Some(hash) = hash(window) {
+                    self.hashes.remove(&hash.0);
+                    // Digits in a longer row are somebody's data, and lead nowhere.
+                    named.extend((digits.len() == 64).then_some(hash));
+                }
             }
         }
+        while let Some(hash) = named.pop() {
+            self.hashes.remove(&hash.0);
+            if self.seen.insert(hash.0) {
+                let names = self.keeping.files.named_in(hash).await;
+                named.extend(names.map_err(|error| unavailable(&error))?);
+            }
+        }
+        Ok(())
     }
+}
+
+fn hash(digits: &[u8]) -> Option<Sha256Digest> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

@@ -36,13 +36,27 @@ impl Policies {
         let own = self.tenants.get(tenant).cloned().unwrap_or_default();
         (Effective::new(self.site.policy, own.policy), own)
     }
+
+    /// Whether policies and holds are the same as those, whatever else was recorded.
+    pub fn wants_the_same(&self, earlier: &Self) -> bool {
+        let of = |all: &Self, tenant: &TenantId| {
+            let own = all.tenants.get(tenant).cloned().unwrap_or_default();
+            (own.policy, own.holds)
+        };
+        let mut tenants = self.tenants.keys().chain(earlier.tenants.keys());
+        self.site.policy == earlier.site.policy
+            && tenants.all(|tenant| of(self, tenant) == of(earlier, tenant))
+    }
 }
 
 fn stream() -> Result<StreamName, AppError> {
     StreamName::new(RETENTION_STREAM).map_err(|error| AppError::Internal(error.to_string()))
 }
 
-async fn of(store: &dyn EventStore, tenant: &TenantId) -> Result<Loaded<Retention>, AppError> {
+pub(super) async fn of(
+    store: &dyn EventStore,
+    tenant: &TenantId,
+) -> Result<Loaded<Retention>, AppError> {
     streams::load::<Retention>(store, tenant, &stream()?).await
 }
 

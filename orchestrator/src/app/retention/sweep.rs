@@ -4,7 +4,7 @@ use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, TenantId};
 use dagbook_events::journal::archive::Waits;
 use dagbook_events::retention::{Applied, Effective, Policy, RetentionEvent};
-use dagbook_events::time::Timestamp;
+use dagbook_events::time::{Millis, Timestamp};
 use serde::Serialize;
 
 use super::settings::record;
@@ -70,7 +70,12 @@ impl Swept {
 pub struct Turn {
     logs: Option<RunId>,
     blobs: Option<Sha256Digest>,
+    /// All content was looked at; it is not again before then.
+    rests_until: Option<Timestamp>,
 }
+
+/// For how long content rests after all of it was looked at: a look reads the whole record.
+const REST: Millis = Millis(3_600 * 1_000);
 
 impl Turn {
     /// Lets a bounded piece of everything go, or only counts it, and records what went.
@@ -110,14 +115,21 @@ impl Turn {
         count_only: bool,
         swept: &mut Swept,
     ) -> Result<(), AppError> {
-        let gone = logs::sweep(keeping, policies, &mut self.logs, now, count_only).await?;
-        for (tenant, gone) in gone {
-            swept.logs += gone.runs;
-            swept.logs_bytes += gone.bytes;
-            let before = policies.of(&tenant).0.logs().map(|kept| now - kept);
-            if !count_only {
-                let applied = Applied { ended_before: before, ..applied("logs", gone.runs) };
-                say(keeping, &tenant, Applied { bytes: gone.bytes, ..applied }).await?;
+        let going = logs::sweep(keeping, policies, &mut self.logs, now, count_only).await?;
+        for (tenant, going) in going {
+            let count = going.runs.len() as u64;
+            swept.logs += count;
+            swept.logs_bytes += going.bytes;
+            if count_only {
+                continue;
+            }
+            let ended_before = policies.of(&tenant).0.logs().map(|kept| now - kept);
+            let bytes = going.bytes;
+            say(keeping, &tenant, Applied { bytes, ended_before, ..applied("logs", count) })
+                .await?;
+            for run in going.runs {
+                let removed = keeping.files.remove_logs_set_aside(run).await;
+                removed.map_err(|error| super::unavailable(&error))?;
             }
         }
         Ok(())
@@ -131,7 +143,14 @@ impl Turn {
         count_only: bool,
         swept: &mut Swept,
     ) -> Result<(), AppError> {
+        let rests = self.rests_until.is_some_and(|until| now < until && until <= now + REST);
+        if rests && !count_only {
+            return Ok(());
+        }
         let gone = content::sweep(keeping, policies, &mut self.blobs, now, count_only).await?;
+        if !count_only && self.blobs.is_none() {
+            self.rests_until = Some(now + REST);
+        }
         (swept.blobs, swept.blobs_bytes) = (gone.count, gone.bytes);
         if gone.count > 0 && !count_only {
             let applied = Applied { bytes: gone.bytes, ..applied("blobs", gone.count) };

@@ -105,10 +105,16 @@ async fn submit(services: &Services, id: &Id, firings: Vec<Firing>) -> Done {
                 exist.push(run);
                 over.extend(is_over.then_some(run));
             }
-            Err(error) => {
+            // What all of them wait for; anything else is about this one run.
+            Err(
+                error @ (AppError::Exhausted { .. }
+                | AppError::Unavailable { .. }
+                | AppError::Damaged(_)),
+            ) => {
                 failed = Some(error);
                 break;
             }
+            Err(error) => failed = Some(error),
         }
     }
     Done::Submitted { exist, over, failed }
@@ -161,7 +167,8 @@ async fn params_of(
     loaded: &Loaded<dagbook_events::schedule::Schedule>,
 ) -> Result<std::collections::BTreeMap<String, dagbook_events::value::Value>, AppError> {
     use dagbook_events::schedule::{ScheduleEvent, ScheduleSpec};
-    if loaded.state.changed_at < firing.at
+    // By their order in the record: servers' clocks may differ.
+    if loaded.state.firing(firing.fired.run).is_some_and(|it| !it.changed_since)
         && let Some(spec) = &loaded.state.spec
     {
         return Ok(spec.params.clone());

@@ -3,15 +3,18 @@
 use std::fmt::Write as _;
 
 use clap::Subcommand;
+use dagbook_events::access::Role;
 use dagbook_events::ids::TenantId;
-use dagbook_events::retention::{Effective, HoldPlaced, Policy, Retention, RetentionCommand};
-use dagbook_events::time::{Millis, Timestamp};
-use serde::Serialize;
+use dagbook_events::retention::{HoldPlaced, Policy, RetentionCommand};
+use dagbook_events::time::Millis;
 
+use super::administering::Place;
 use super::{CliError, Context, ExitCode, keeping, output};
 use crate::app::error::AppError;
-use crate::app::principal::SITE_TENANT;
-use crate::app::retention::{Swept, Turn, change, load};
+use crate::app::principal::Principal;
+use crate::app::reports::RetentionReport;
+use crate::app::retention::{self, Swept, Turn, change_by};
+use crate::client::segment;
 use crate::wiring::{Installation, Purpose};
 
 const EXAMPLES: &str = "\
@@ -88,100 +91,104 @@ struct Set {
     at_least_days: Option<u32>,
 }
 
-#[derive(Serialize)]
-struct Shown {
-    tenant: TenantId,
-    site_policy: Policy,
-    policy: Policy,
-    effective: Kept,
-    holds: Vec<HoldPlaced>,
-    applied: Vec<AppliedRow>,
-    /// Whether events can leave the store.
-    archives: bool,
-    /// The position below which all events have left it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    archived_below: Option<u64>,
-}
-
-#[derive(Serialize)]
-struct Kept {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logs_ms: Option<Millis>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blobs_ms: Option<Millis>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    archive_ms: Option<Millis>,
-}
-
-#[derive(Serialize)]
-struct AppliedRow {
-    what: String,
-    at: String,
-    count: u64,
-    bytes: u64,
-}
-
 /// Does it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
-    let data = ctx.data(None)?;
-    let purpose = match args.action {
-        Action::Show | Action::Plan => Purpose::Look,
-        _ => Purpose::Append,
-    };
-    let installation = Installation::open(ctx.config(), &data, purpose).await?;
-    let tenant = installation.deps.tenant.clone();
     let command = match args.action {
-        Action::Show => return show(ctx, &installation, &tenant).await,
-        Action::Plan => {
-            let keeping = installation.keeping(ctx.config())?;
-            let swept = Turn::default().take(&keeping, true).await.map_err(failed)?;
-            return said(ctx, &swept, "would go");
-        }
-        Action::Apply => return apply(ctx, &installation).await,
+        Action::Show => return show(ctx).await,
+        Action::Plan => return plan(ctx).await,
+        Action::Apply => return apply(ctx).await,
         Action::Set(set) => {
-            let policy = Policy {
-                logs_days: set.logs_days,
-                blobs_days: set.blobs_days,
-                cache_days: set.cache_days,
-                keys_days: set.keys_days,
-                archive_days: set.archive_days,
-                at_least_days: set.at_least_days,
-            };
-            let of = if set.site { site()? } else { tenant.clone() };
-            (of, RetentionCommand::Set(policy))
+            return change(ctx, set.site, RetentionCommand::Set(set.policy())).await;
         }
         Action::Hold { name, run, reason } => {
-            let placed = HoldPlaced { hold: name, run, reason };
-            (tenant.clone(), RetentionCommand::Place(placed))
+            RetentionCommand::Place(HoldPlaced { hold: name, run, reason })
         }
-        Action::Lift { name } => (tenant.clone(), RetentionCommand::Lift(name)),
+        Action::Lift { name } => RetentionCommand::Lift(name),
     };
-    let deps = &installation.deps;
-    let ports = (deps.store.as_ref(), deps.clock.as_ref(), deps.rng.as_ref());
-    change(ports, &command.0, &deps.person, &command.1).await.map_err(failed)?;
-    keeping::settle(ctx, &installation).await?;
+    change(ctx, false, command).await
+}
+
+impl Set {
+    fn policy(&self) -> Policy {
+        Policy {
+            logs_days: self.logs_days,
+            blobs_days: self.blobs_days,
+            cache_days: self.cache_days,
+            keys_days: self.keys_days,
+            archive_days: self.archive_days,
+            at_least_days: self.at_least_days,
+        }
+    }
+}
+
+async fn change(
+    ctx: &Context,
+    of_site: bool,
+    command: RetentionCommand,
+) -> Result<ExitCode, CliError> {
+    match Place::find(ctx, None).await? {
+        Place::Here(here) => {
+            let deps = &here.installation().deps;
+            let ports = (deps.store.as_ref(), deps.clock.as_ref(), deps.rng.as_ref());
+            change_by(ports, &here.by, of_site, &command).await?;
+            here.settle(ctx).await?;
+        }
+        Place::There(remote) => {
+            let client = &remote.client;
+            let _: RetentionReport = match &command {
+                RetentionCommand::Set(policy) => {
+                    let path = if of_site { "site/retention" } else { "retention" };
+                    client.put(path, policy).await?
+                }
+                RetentionCommand::Place(placed) => {
+                    client.post("retention/holds", placed, None).await?
+                }
+                RetentionCommand::Lift(name) => {
+                    client.delete(&format!("retention/holds/{}", segment(name))).await?
+                }
+            };
+        }
+    }
     ctx.tell("recorded");
     Ok(ExitCode::Success)
 }
 
-fn site() -> Result<TenantId, CliError> {
-    TenantId::new(SITE_TENANT).map_err(|error| CliError::failed(error.to_string()))
+/// The record here, for what a server's leader does by itself.
+async fn here(ctx: &Context, purpose: Purpose, what: &str) -> Result<Installation, CliError> {
+    if ctx.server_options()?.is_some() {
+        return Err(CliError::usage(format!(
+            "`dagbook retention {what}` acts on the data folder here, not on a server"
+        ))
+        .hint(
+            "the server that leads applies retention by itself; `dagbook retention show` says \
+             what went last",
+        ));
+    }
+    Ok(Installation::open(ctx.config(), &ctx.data(None)?, purpose).await?)
+}
+
+async fn plan(ctx: &Context) -> Result<ExitCode, CliError> {
+    let installation = here(ctx, Purpose::Look, "plan").await?;
+    let keeping = installation.keeping(ctx.config())?;
+    let swept = Turn::default().take(&keeping, true).await?;
+    said(ctx, &swept, "would go")
 }
 
 /// Takes turns for as long as something goes.
-async fn apply(ctx: &Context, installation: &Installation) -> Result<ExitCode, CliError> {
+async fn apply(ctx: &Context) -> Result<ExitCode, CliError> {
+    let installation = here(ctx, Purpose::Append, "apply").await?;
     let keeping = installation.keeping(ctx.config())?;
     let mut turn = Turn::default();
     let mut all = Swept::default();
     loop {
-        let swept = turn.take(&keeping, false).await.map_err(failed)?;
+        let swept = turn.take(&keeping, false).await?;
         let goes_on = swept.has_more || swept.went() > 0;
         all.add(swept);
         if !goes_on || !all.problems.is_empty() {
             break;
         }
     }
-    keeping::settle(ctx, installation).await?;
+    keeping::settle(ctx, &installation).await?;
     said(ctx, &all, "went")
 }
 
@@ -214,59 +221,39 @@ fn said(ctx: &Context, swept: &Swept, verb: &str) -> Result<ExitCode, CliError> 
     }
 }
 
-async fn show(
-    ctx: &Context,
-    installation: &Installation,
-    tenant: &TenantId,
-) -> Result<ExitCode, CliError> {
-    let policies = load(installation.deps.store.as_ref()).await.map_err(failed)?;
-    let (effective, own) = policies.of(tenant);
-    let archived_below = match &installation.archive {
-        Some(archive) => Some(archive.gone_until().await?.0),
-        None => None,
-    };
-    let row = |(what, (at, applied)): (&String, &(Timestamp, _))| {
-        let applied: &dagbook_events::retention::Applied = applied;
-        let (what, at) = (what.clone(), at.to_rfc3339());
-        AppliedRow { what, at, count: applied.count, bytes: applied.bytes }
-    };
-    let applied = own.applied.iter().chain(site_applied(&policies.site, tenant)).map(row);
-    let shown = Shown {
-        tenant: tenant.clone(),
-        site_policy: policies.site.policy,
-        policy: own.policy,
-        effective: Kept {
-            logs_ms: effective.logs(),
-            blobs_ms: effective.blobs(),
-            archive_ms: effective.archive(),
-        },
-        holds: own.holds.values().cloned().collect(),
-        applied: applied.collect(),
-        archives: installation.archive.is_some(),
-        archived_below,
+async fn show(ctx: &Context) -> Result<ExitCode, CliError> {
+    let shown: RetentionReport = match ctx.remote()? {
+        Some(remote) => remote.client.get("retention").await?,
+        None => {
+            let installation =
+                Installation::open(ctx.config(), &ctx.data(None)?, Purpose::Look).await?;
+            let deps = &installation.deps;
+            let tenant = match ctx.tenant() {
+                None => deps.tenant.clone(),
+                Some(name) => {
+                    TenantId::new(&name).map_err(|_| AppError::not_found("tenant", &name))?
+                }
+            };
+            let by = Principal::whole(deps.person.clone(), tenant, Role::Admin, true);
+            retention::show(deps.store.as_ref(), installation.archive.as_ref(), &by).await?
+        }
     };
     match ctx.is_json() {
         true => output::json(&shown)?,
-        false => output::print(&text(&shown, &effective))?,
+        false => output::print(&text(&shown))?,
     }
     Ok(ExitCode::Success)
 }
 
-fn site_applied<'a>(
-    site: &'a Retention,
-    tenant: &TenantId,
-) -> impl Iterator<Item = (&'a String, &'a (Timestamp, dagbook_events::retention::Applied))> {
-    site.applied.iter().filter(move |_| tenant.as_str() != SITE_TENANT)
-}
-
-fn text(shown: &Shown, effective: &Effective) -> String {
+fn text(shown: &RetentionReport) -> String {
     let days = |span: Option<Millis>| match span {
         Some(span) => format!("{} days", span.0 / (24 * 3_600 * 1_000)),
         None => "for good".to_string(),
     };
+    let effective = &shown.effective;
     let mut text =
-        format!("logs     {}\ncontent  {}\n", days(effective.logs()), days(effective.blobs()));
-    let events = match (shown.archives, effective.archive(), shown.archived_below) {
+        format!("logs     {}\ncontent  {}\n", days(effective.logs_ms), days(effective.blobs_ms));
+    let events = match (shown.archives, effective.archive_ms, shown.archived_below) {
         (false, ..) => "for good, in this file: SQLite archives nothing".to_string(),
         (true, None, _) => "for good, in Postgres".to_string(),
         (true, span, below) => {
@@ -277,26 +264,11 @@ fn text(shown: &Shown, effective: &Effective) -> String {
     let _ = writeln!(text, "events   {events}");
     for hold in &shown.holds {
         let of = hold.run.map_or("everything".to_string(), |run| format!("run {run}"));
-        let _ = writeln!(
-            text,
-            "held     {}: {of} ({})",
-            output::clean(&hold.hold),
-            output::clean(&hold.reason)
-        );
+        let (name, reason) = (output::clean(&hold.hold), output::clean(&hold.reason));
+        let _ = writeln!(text, "held     {name}: {of} ({reason})");
     }
     for row in &shown.applied {
         let _ = writeln!(text, "went     {} {} at {}", row.count, row.what, row.at);
     }
     text
-}
-
-fn failed(error: AppError) -> CliError {
-    match &error {
-        AppError::Invalid(_) | AppError::Conflict(_) | AppError::NotFound { .. } => {
-            CliError::usage(error.to_string())
-        }
-        AppError::Unavailable { .. } => CliError::unavailable(error.to_string()),
-        AppError::Damaged(_) => CliError::damaged(error.to_string()),
-        _ => CliError::failed(error.to_string()),
-    }
 }

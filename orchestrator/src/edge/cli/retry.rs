@@ -10,6 +10,7 @@ use super::run::{open, parse_params, submit};
 use super::submit::{Watching, accepted_by};
 use super::{CliError, Context, ExitCode, select};
 use crate::app::reports::{LatestDifference, RunRow};
+use crate::app::retention::still_there;
 use crate::app::submit::{Again, RetryError, Stamp, repetition};
 use crate::app::{number, stamp};
 use crate::runtime::record::Recorder;
@@ -82,6 +83,8 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
             RetryError::NoSuchStep(_) => CliError::usage(error.to_string())
                 .hint(format!("`dagbook show {run}` lists its steps")),
         })?;
+    let blobs = installation.deps.blobs.clone();
+    still_there(blobs.as_ref(), &submitted).await?;
     submit(ctx, &installation, &recorder, submitted).await
 }
 

@@ -175,7 +175,7 @@ async fn api(
         cursors,
     });
     let api = api.administered(administration.clone()).with_logins(logins);
-    Ok(api.observed(ctx.telemetry()))
+    Ok(api.archived(installation.archive.clone()).observed(ctx.telemetry()))
 }
 
 /// Takes what has expired from the shelf, as long as the server runs.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dagbook_events::ports::Archive;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -103,6 +104,8 @@ pub struct Api {
     pub telemetry: Telemetry,
     /// Reads what attempts wrote.
     pub logs: Arc<dyn Logs>,
+    /// Where events are that have left the store; none: they never leave it.
+    pub archive: Option<Arc<dyn Archive>>,
     /// Hands what is recorded to those who follow.
     pub following: Following,
     /// Bounds.
@@ -130,6 +133,7 @@ impl Api {
             operations,
             telemetry: Telemetry::default(),
             logs,
+            archive: None,
             gate: Arc::new(Gate::new(&limits)),
             limits: Arc::new(limits),
             cursors,
@@ -148,6 +152,11 @@ impl Api {
     pub fn administered(mut self, administration: Administration) -> Self {
         self.administration = Some(administration);
         self
+    }
+
+    /// With the archive, where the store has one.
+    pub fn archived(self, archive: Option<Arc<dyn Archive>>) -> Self {
+        Self { archive, ..self }
     }
 
     /// With people who log in, where any do.

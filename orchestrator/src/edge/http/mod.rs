@@ -23,6 +23,7 @@ mod page;
 mod people;
 mod pipelines;
 mod problem;
+mod retention;
 mod run_acts;
 mod run_events;
 mod run_log;
@@ -58,6 +59,7 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(me::routes())
         .merge(people::routes())
         .merge(pipelines::routes())
+        .merge(retention::routes())
         .merge(schedules::routes())
         .merge(secrets::routes())
         .merge(sources::routes())

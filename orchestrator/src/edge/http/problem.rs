@@ -211,7 +211,7 @@ pub mod kinds {
     }
 
     /// All of them.
-    pub const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 23] = [
         kind(
             "invalid-request",
             400,
@@ -258,6 +258,13 @@ pub mod kinds {
             "It contradicts what there is",
             "A name is taken, a run is over, or somebody else changed it at the same time. Look \
              at it again and decide anew.",
+        ),
+        kind(
+            "gone",
+            410,
+            "It was there, and is kept no longer",
+            "A retention policy let it go; `detail` says when. `GET /api/v1/retention` says for how \
+             long what is kept, and a hold keeps what is still there.",
         ),
         kind(
             "key-in-use",

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use dagbook_events::access::Permission;
-use dagbook_events::ids::{AttemptId, RunId, StepKey};
+use dagbook_events::ids::{AttemptId, RunId, StepKey, TenantId};
+use dagbook_events::time::Timestamp;
 use dagbook_executors::{LogChunk, LogError};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,10 +17,11 @@ use utoipa_axum::routes;
 
 use super::run_events::{enter, streamed};
 use super::runs::run_id;
-use super::{Api, Caller, Path, Problem, Query};
+use super::{Api, Caller, Path, Problem, ProblemBody, Query};
 use crate::app::error::AppError;
 use crate::app::following::Place;
 use crate::app::logs::LogPart;
+use crate::app::retention::logs_went;
 use crate::app::runs;
 
 /// Bytes of a part where the request does not say.
@@ -28,6 +30,9 @@ const PART_USUAL: usize = 256 << 10;
 const PART_MAX: usize = 4 << 20;
 /// How long a follower waits for more before it looks whether the log is still open.
 const WAIT: Duration = Duration::from_secs(5);
+
+/// Not at all.
+const NOW: Duration = Duration::ZERO;
 
 /// Offset of the first byte of this answer: beyond the one asked for where bytes are missing.
 const OFFSET: HeaderName = HeaderName::from_static("dagbook-log-offset");
@@ -78,7 +83,9 @@ struct LogQuery {
             ("dagbook-log-offset" = u64), ("dagbook-log-next" = u64),
             ("dagbook-log-total" = u64), ("dagbook-log-closed" = bool),
             ("dagbook-log-dropped" = u64),
-        ))),
+        )),
+        (status = 410, body = ProblemBody, content_type = "application/problem+json",
+            description = "It was there, and is kept no longer")),
 )]
 async fn log(
     caller: Caller,
@@ -104,7 +111,11 @@ async fn log(
     let attempt = runs::attempt(&view, &step, number)?;
     let wanted = Wanted { run, attempt: attempt.attempt, offset: query.offset.unwrap_or(0) };
     let has_ended = attempt.end.is_some();
+    let ended_at = view.finished_at;
     if query.follow == Some(true) {
+        if has_ended && let Err(LogError::Missing(_)) = api.logs.read(wanted.part(1, NOW)).await {
+            kept(&api, caller.tenant(), ended_at).await?;
+        }
         let place = enter(&api, &caller)?;
         let offset = HeaderValue::from(wanted.offset);
         let tenant = caller.tenant().clone();
@@ -114,16 +125,32 @@ async fn log(
         response.headers_mut().insert(OFFSET, offset);
         return Ok(response);
     }
-    let part = wanted.part(limit, Duration::ZERO);
+    let part = wanted.part(limit, NOW);
     let chunk = match api.logs.read(part).await {
         Ok(chunk) => chunk,
         // One that is about to write has written nothing yet; one that ended here left nothing.
         Err(LogError::Missing(_)) => {
+            kept(&api, caller.tenant(), ended_at).await?;
             LogChunk { offset: wanted.offset, closed: has_ended, ..LogChunk::default() }
         }
         Err(LogError::Unavailable(reason)) => return Err(AppError::unavailable(reason).into()),
     };
     Ok(part_of(chunk))
+}
+
+/// Refuses where logs of runs that ended then went by policy.
+async fn kept(api: &Api, tenant: &TenantId, ended_at: Option<Timestamp>) -> Result<(), Problem> {
+    let Some(ended_at) = ended_at else { return Ok(()) };
+    match logs_went(api.services.store.as_ref(), tenant, ended_at).await? {
+        None => Ok(()),
+        Some(at) => {
+            let when = at.to_rfc3339();
+            Err(Problem::new(
+                "gone",
+                format!("the logs of this run went at {when}, as the retention policy says"),
+            ))
+        }
+    }
 }
 
 fn part_of(chunk: LogChunk) -> Response {
@@ -196,6 +223,10 @@ impl Growing {
                     return Ok(Some(Bytes::from(chunk.bytes)));
                 }
                 Ok(chunk) if chunk.is_end() || chunk.closed => return Ok(None),
+                // What was there a moment ago went: nobody is to take this for the end.
+                Err(LogError::Missing(_)) if self.has_ended && self.wanted.offset > 0 => {
+                    return Err(AppError::unavailable("the log went while it was read"));
+                }
                 Err(LogError::Missing(_)) if self.has_ended => return Ok(None),
                 Ok(_) | Err(LogError::Missing(_)) => self.look().await?,
                 Err(LogError::Unavailable(reason)) => return Err(AppError::unavailable(reason)),

@@ -77,6 +77,9 @@ families! {
     "dagbook_lease_epoch" Gauge [] "The epoch under which the lease is held, 0 where it is not";
     "dagbook_lease_renew_seconds" Histogram [] "How long the store took to renew the lease";
     "dagbook_takeovers" Counter [] "Times that this process began to act for the site";
+    "dagbook_retention_gone" Counter ["what"] "Things that retention let go";
+    "dagbook_retention_problems" Counter [] "Times that retention could not do what it should";
+    "dagbook_retention_turn_seconds" Histogram [] "How long one turn of retention took";
     "dagbook_directory_age_seconds" Gauge [] "How long ago tokens and roles were last compared with the record";
     "dagbook_http_requests" Counter ["method", "route", "status"] "Requests that were answered";
     "dagbook_http_request_seconds" Histogram ["route"] "From a request to the beginning of its answer";

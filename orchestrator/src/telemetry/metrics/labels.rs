@@ -98,6 +98,8 @@ labels! {
     OfRequest { method: &'static str, route: Name, status: u16 }
     /// Of a route.
     OfRoute { route: Name }
+    /// Of what was let go.
+    OfWhat { what: &'static str }
     /// Of what is exported.
     OfSignal { signal: &'static str }
     /// Of the program.

@@ -148,10 +148,13 @@ fn role(health: &PostgresHealth, record: &RecordHealth) -> Check {
 }
 
 fn partitions(record: &RecordHealth) -> Check {
-    // Before the first append there may be none: whoever opens the store makes them.
+    if record.room_until == 0 {
+        let detail = "none so far: the first process that opens the store makes them";
+        return Check::ok("partitions", detail);
+    }
     let left = record.room_until.saturating_sub(record.position);
     let detail = format!("room for {left} more events");
-    match record.room_until > 0 && left < ROOM_WANTED {
+    match left < ROOM_WANTED {
         true => Check::warning("partitions", detail)
             .hint("a process that appends makes more; see that its role may (`--grant`)"),
         false => Check::ok("partitions", detail),
