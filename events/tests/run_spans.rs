@@ -171,8 +171,8 @@ fn an_approval_is_a_wait_below_its_step() {
     assert_eq!(
         lines[..3],
         [
-            "run t 0..500 error: step `ask` failed",
-            "  step ask 0..500 error: not approved: no",
+            "run t 0..500 error: step `ask` failed: rejected: no",
+            "  step ask 0..500 error: rejected: no",
             "    approval ask 0..500 unset"
         ]
     );
@@ -215,7 +215,7 @@ fn what_an_attempt_waits_for_is_an_event_of_its_span() {
 
 #[test]
 fn skipped_and_reused_steps_have_spans_of_no_length() {
-    let dag = "  a: { run: 'true' }\n  b: { needs: a, when: '${{ false }}', run: 'true' }\n";
+    let dag = "  a: { run: 'true' }\n  b: { needs: a, if: '${{ false }}', run: 'true' }\n";
     let reuse = BTreeMap::from([(StepKey::new("a"), earlier(None))]);
     let story = Story::again(&file(dag), reuse);
     let spans = Spans::of(&story.facts);

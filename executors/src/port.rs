@@ -49,6 +49,13 @@ pub enum StartError {
         /// The sentence for the author.
         message: String,
     },
+    /// It ran here before, and what it left was let go: whoever asks has slept through its end.
+    /// It is never run again.
+    #[error("attempt {attempt} ran here before and was let go; it does not run twice")]
+    Spent {
+        /// The attempt.
+        attempt: AttemptId,
+    },
     /// It may or may not have started: ask [`Executor::recover`] before anything else.
     #[error("whether the attempt started is unknown: {detail}")]
     Ambiguous {
@@ -68,6 +75,7 @@ impl StartError {
             Self::Invalid { kind, message } => {
                 Some(Outcome::StartError { kind: *kind, message: message.clone() })
             }
+            Self::Spent { .. } => Some(Outcome::Lost { detail: self.to_string() }),
             Self::Busy { .. } | Self::Conflict { .. } | Self::Ambiguous { .. } => None,
         }
     }

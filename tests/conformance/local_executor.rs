@@ -1,6 +1,8 @@
 //! What the local executor does beyond the port's law book: outputs, artifacts, inputs, secrets,
 //! heartbeats, and the real death of the process that holds it.
 
+#[path = "local_late.rs"]
+mod late;
 #[path = "local_source.rs"]
 mod source;
 

@@ -1,13 +1,19 @@
 //! Drills with whole servers: leaders are killed, stores go away, and what was begun goes on.
 
+mod api;
 mod cut;
 mod handover;
 mod kill;
+mod leader;
 mod newer;
+mod pause;
 mod places;
+mod rolling;
+mod served;
+mod ticks;
 mod two;
 
-/// The server that drills start.
+/// The server that some drills start, see there; most start `dagbook serve`.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_drill-server");
 
 /// Whether this run takes its time to find what is rare.

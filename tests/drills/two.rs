@@ -1,16 +1,26 @@
-//! Two servers on one Postgres and one NATS, runs of four tenants, and the leader killed over and
-//! over: every run ends, and each attempt was executed once.
+//! Two servers on one Postgres and one NATS, runs of four tenants over HTTP, and the leader killed
+//! over and over: every run ends, each attempt was executed once and as its shim says, and the
+//! tenants got equal parts of the places though one of them asked for twice as much.
 
 use std::time::{Duration, Instant};
 
-use dagbook_tests::drill::{ServerProcess, Site, judge};
+use dagbook_tests::drill::{Site, judge, reconcile_with_shims, shares};
 use dagbook_tests::servers::{Nats, NatsVersion, Postgres, PostgresVersion};
 
+use crate::api::Api;
+use crate::leader::{self, TAKEOVER};
+use crate::served::Served;
 use crate::{PROGRAM, SOON, deep};
 
 const TENANTS: [&str; 4] = ["north", "east", "south", "west"];
+/// How many of ten runs are each one's: shares do not come from asking.
+const ASKED: [usize; 4] = [4, 2, 2, 2];
+/// Places: two for each tenant.
+const SLOTS: u64 = 8;
+/// How often the leader is killed.
+const EVERY: Duration = Duration::from_secs(10);
 
-fn nats() -> Nats {
+pub fn nats() -> Nats {
     Nats::start(match NatsVersion::Current.available() {
         true => NatsVersion::Current,
         false => NatsVersion::Debian,
@@ -18,43 +28,53 @@ fn nats() -> Nats {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_servers_lose_no_run_while_the_leader_is_killed_over_and_over() {
+async fn two_servers_lose_no_run_and_no_share_while_the_leader_is_killed_over_and_over() {
     let (postgres, nats) = (Postgres::start(PostgresVersion::Debian), nats());
-    let variables = [("DAGBOOK_STORE", postgres.database("record")), ("DAGBOOK_BUS", nats.url())];
-    let (runs, length) = if deep() { (500, 120) } else { (24, 20) };
+    let variables = [
+        ("DAGBOOK_STORE", postgres.database("record")),
+        ("DAGBOOK_BUS", nats.url()),
+        ("DAGBOOK_SLOTS", SLOTS.to_string()),
+    ];
+    let (runs, kills) = if deep() { (500, 12) } else { (60, 2) };
+    let length = EVERY * kills;
     let mut site = Site::new(PROGRAM, &variables);
-    let dag = site.dag(0.3);
-    let mut servers: Vec<ServerProcess> =
-        (0..2).map(|n| site.start(&format!("server-{n}"))).collect();
-    servers.iter().for_each(|server| server.started(SOON));
+    let mut servers = vec![Served::start(&site, "server-a")];
+    let api = Api::prepare(&servers[0], &TENANTS).await;
+    servers.push(Served::start(&site, "server-b"));
+    api.at(&servers);
+    let (look, recorder) = site.look(&[]).await;
+    leader::next(&look, &servers, 0).await;
+    let counts: Vec<_> =
+        TENANTS.iter().zip(ASKED).map(|(tenant, part)| (*tenant, runs * part / 10)).collect();
     let began = Instant::now();
-    let (mut kills, mut submitted, mut next_kill) = (0, 0, Duration::from_secs(10));
-    let length = Duration::from_secs(length);
-    while submitted < runs || began.elapsed() < length {
-        let due = runs as f64 * (began.elapsed().as_secs_f64() / length.as_secs_f64()).min(1.0);
-        if (submitted as f64) < due {
-            let door = submitted % 2;
-            let tenant = TENANTS[submitted % 4];
-            site.submit(&mut servers[door], tenant, &dag).expect("the server is there");
-            submitted += 1;
-        } else {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        if began.elapsed() >= next_kill
-            && let Some(leader) = servers.iter().position(|server| server.epoch().is_some())
-        {
-            kills += 1;
-            next_kill += Duration::from_secs(10);
-            let again = site.start(&format!("again-{kills}"));
-            std::mem::replace(&mut servers[leader], again).kill();
-            servers[leader].started(SOON);
-        }
+    let load = api.load(&counts, &site.dag(1.0), length);
+    let mut longest = Duration::ZERO;
+    for kill in 1..=kills {
+        tokio::time::sleep((EVERY * kill).saturating_sub(began.elapsed())).await;
+        let name = format!("again-{kill}");
+        let took = leader::kill(&site, &look, &mut servers, &name, &api).await;
+        assert!(took <= TAKEOVER, "nobody led for {took:?} after kill {kill}");
+        longest = longest.max(took);
     }
-    assert!(kills >= 1, "somebody led");
-    let (_look, recorder) = site.look(&[]).await;
-    site.all_over(&recorder, SOON * 5).await;
-    let report = judge(&recorder, &site.accepted, &site.marks()).await;
-    println!("{kills} kills, {report:?}");
+    site.accepted = load.accepted().await;
+    assert_eq!(site.accepted.len(), runs, "each submission is a run of its own");
+    site.all_over(&recorder, SOON * if deep() { 10 } else { 3 }).await;
+    let mut report = judge(&recorder, &site.accepted, &site.marks()).await;
+    let (agreed, findings) = reconcile_with_shims(&recorder, &site.accepted, &site.logs()).await;
+    report.findings.extend(findings);
+    let shares = shares(&recorder, &TENANTS).await;
+    println!("{kills} kills, the longest takeover {longest:?}, {agreed} ends agree: {report:?}");
+    println!("{:.3} {:.3}: {shares:?}", shares.farthest(), shares.farthest_held());
     report.all_succeeded(runs);
     assert_eq!((report.lost, report.repeated), (0, 0), "one data folder: {report:?}");
+    assert_eq!(agreed, report.attempts, "every attempt ended, as its shim says");
+    // What a window's edges cut off is less than one round of all places.
+    let edge = SLOTS as f64 / (shares.counted() as f64 / TENANTS.len() as f64);
+    let bound = if deep() { 0.05 } else { 0.05 + edge };
+    assert!(shares.counted() >= runs as u64 / 4, "all four waited for long: {shares:?}");
+    assert!(shares.farthest() <= bound, "{:.3} of {bound:.3}: {shares:?}", shares.farthest());
+    for mut server in servers {
+        assert!(server.is_running(), "{}", server.log());
+        server.stop();
+    }
 }

@@ -100,7 +100,10 @@ impl From<Output> for Said {
 }
 
 /// The program stands beside the folder of the test's own executable.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// Where it was not built.
+pub fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("this program");
     let folder = own.ancestors().nth(2).expect("the target folder");
     let program = folder.join("dagbook");

@@ -20,6 +20,7 @@ use super::paths::AttemptDir;
 use super::place::relative;
 use super::process::Identity;
 use super::records::{self, Launch, Limits, Record, boot_ms};
+use super::recover;
 use super::shim::launch::{self, Spawned};
 use super::source;
 use super::{log_path, shim};
@@ -130,7 +131,8 @@ pub(crate) fn prepare(
         allocated_boot_ms,
     };
     let written = write_draft(config, &draft, &record, fetched)
-        .and_then(|()| commit(&draft, &dir, &config.root));
+        .and_then(|()| commit(&draft, &dir, &config.root))
+        .and_then(|()| never_ran(&dir, &record, spec));
     if written.is_err() {
         let _ = fs::remove_dir_all(draft.path());
     }
@@ -206,6 +208,17 @@ fn commit(draft: &AttemptDir, dir: &AttemptDir, root: &Path) -> Result<(), Refus
         Err(error) => return Err(Refused::Error(io_problem(dir.path(), &error))),
     }
     records::sync_dir(root).map_err(|error| Refused::Error(io_problem(root, &error)))
+}
+
+/// The name is free again once an attempt that ran was let go; its log stays, and tells. Looked
+/// at behind the fence, so that a process that slept anywhere before it comes too late.
+fn never_ran(dir: &AttemptDir, record: &Record, spec: &AttemptSpec) -> Result<(), Refused> {
+    // A shim makes a plain file; anything else was put there by somebody, for reasons of theirs.
+    if !fs::symlink_metadata(&record.log).is_ok_and(|log| log.is_file()) {
+        return Ok(());
+    }
+    recover::remove(dir).map_err(|error| Refused::Error(io_problem(dir.path(), &error)))?;
+    Err(Refused::Error(StartError::Spent { attempt: spec.attempt }))
 }
 
 fn argv(program: &Program, dir: &AttemptDir) -> Vec<String> {

@@ -189,6 +189,11 @@ impl Shared {
         allocated: Timestamp,
         fetched: &prepare::Fetch,
     ) -> Result<Spawned, Refused> {
+        // What was fetched may have taken long, and this executor's time may be over.
+        if self.draining.load(Ordering::SeqCst) {
+            let reason = "the executor is draining".to_string();
+            return Err(Refused::Error(StartError::Busy { reason }));
+        }
         let (config, hash) = (&self.config, attempt.hash);
         let prepared = prepare::prepare(config, &self.trees, spec, hash, allocated, fetched)?;
         let _ = attempt.record.set(prepared.record.clone());

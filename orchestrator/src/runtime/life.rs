@@ -1,13 +1,45 @@
 //! One life of the engine: it may act until it is told to end, or until the instant to which its
-//! lease reaches by this process's own monotonic clock. Asked before every effect, so that a
-//! process that slept through its lease asks nothing of the world when it wakes.
+//! lease reaches by this machine's own clock, which nobody sets and which counts on while the
+//! machine is suspended. Asked before every effect, so that a process that slept through its lease
+//! asks nothing of the world when it wakes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use dagbook_events::ids::Position;
 use dagbook_events::ports::Fence;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::watch;
+
+/// The longest that a wait for a deadline is: timers stand still while the machine is suspended.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// An instant by a clock that nobody sets and that counts on while the machine is suspended, which
+/// `std::time::Instant` does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(Duration);
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        let time = clock_gettime(ClockId::Boottime);
+        let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+        Self(Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0)))
+    }
+
+    /// How long it is until another, nothing where that has passed.
+    pub fn to(self, other: Self) -> Duration {
+        other.0.saturating_sub(self.0)
+    }
+}
+
+impl std::ops::Add<Duration> for Moment {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span))
+    }
+}
 
 /// Why a life of the engine ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,7 +64,7 @@ pub struct Life(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    until: Mutex<Option<Instant>>,
+    until: Mutex<Option<Moment>>,
     ended: watch::Sender<Option<LifeEnd>>,
 }
 
@@ -44,25 +76,25 @@ impl Default for Life {
 }
 
 impl Life {
-    fn new(until: Option<Instant>) -> Self {
+    fn new(until: Option<Moment>) -> Self {
         let (ended, _) = watch::channel(None);
         Self(Arc::new(Inner { until: Mutex::new(until), ended }))
     }
 
-    /// One that lasts to that instant, unless it is extended.
-    pub fn until(instant: Instant) -> Self {
-        Self::new(Some(instant))
+    /// One that lasts to that moment, unless it is extended.
+    pub fn until(moment: Moment) -> Self {
+        Self::new(Some(moment))
     }
 
-    /// It lasts to that instant. Does not revive one that is over.
-    pub fn extend(&self, instant: Instant) {
+    /// It lasts to that moment. Does not revive one that is over.
+    pub fn extend(&self, moment: Moment) {
         if !self.is_over() {
-            *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(instant);
+            *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
         }
     }
 
     /// To when it lasts.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Moment> {
         *self.0.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -82,7 +114,7 @@ impl Life {
         if self.0.ended.borrow().is_some() {
             return true;
         }
-        let expired = self.deadline().is_some_and(|until| Instant::now() >= until);
+        let expired = self.deadline().is_some_and(|until| Moment::now() >= until);
         if expired {
             self.end(LifeEnd::Expired);
         }
@@ -106,7 +138,7 @@ impl Life {
             let deadline = self.deadline();
             let expiry = async {
                 match deadline {
-                    Some(until) => tokio::time::sleep_until(until.into()).await,
+                    Some(until) => tokio::time::sleep(Moment::now().to(until).min(LOOK)).await,
                     None => std::future::pending().await,
                 }
             };
@@ -145,23 +177,29 @@ pub struct Leading {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn the_clock_of_lives_goes_on_and_its_spans_are_never_negative() {
+        let first = Moment::now();
+        let later = first + Duration::from_millis(5);
+        assert!(Moment::now() >= first);
+        assert_eq!((first.to(later), later.to(first)), (Duration::from_millis(5), Duration::ZERO));
+    }
 
     #[tokio::test]
     async fn a_life_that_is_not_extended_ends_by_itself() {
-        let life = Life::until(Instant::now() + Duration::from_millis(20));
+        let life = Life::until(Moment::now() + Duration::from_millis(20));
         assert!(!life.is_over());
         assert_eq!(life.over().await, LifeEnd::Expired);
-        life.extend(Instant::now() + Duration::from_secs(60));
+        life.extend(Moment::now() + Duration::from_secs(60));
         assert!(life.is_over(), "what is over is not revived");
     }
 
     #[tokio::test]
     async fn an_extended_life_goes_on_until_it_is_ended_and_keeps_the_first_reason() {
-        let life = Life::until(Instant::now() + Duration::from_millis(20));
-        life.extend(Instant::now() + Duration::from_secs(3_600));
+        let life = Life::until(Moment::now() + Duration::from_millis(20));
+        life.extend(Moment::now() + Duration::from_secs(3_600));
         let waiting = tokio::spawn({
             let life = life.clone();
             async move { life.over().await }

@@ -20,7 +20,7 @@ use dagbook_executors::Registry;
 
 pub use driver::start;
 pub use handle::{AskError, Runtime, Watch};
-pub use life::{Leading, Life, LifeEnd};
+pub use life::{Leading, Life, LifeEnd, Moment};
 pub use ownership::{NoOwnership, Owned, Ownership};
 
 use crate::app::ports::CacheIndex;

@@ -1,16 +1,16 @@
 //! The lease of the engine: taken, renewed and given back by a thread of its own, which nothing
 //! that the engine does can starve. What it decides is seen through a [`Life`]: by the clock of
-//! this process a life always ends before the store gives the lease to someone else.
+//! this machine a life always ends before the store gives the lease to someone else.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dagbook_events::ports::{Lease, LeaseAnswer, Leases};
 use dagbook_events::time::Millis;
 use tokio::sync::watch;
 
-use crate::runtime::{Life, LifeEnd};
+use crate::runtime::{Life, LifeEnd, Moment};
 
 /// The lease under which one process acts for a whole site.
 pub const ENGINE_LEASE: &str = "engine";
@@ -147,7 +147,7 @@ impl Asker {
     async fn run(mut self) {
         let lasting = Millis(u64::try_from(self.timing.lasting.as_millis()).unwrap_or(0));
         while self.goes_on() {
-            let asked = Instant::now();
+            let asked = Moment::now();
             let question = self.leases.acquire(ENGINE_LEASE, &self.holder, lasting);
             match tokio::time::timeout(self.timing.lasting / 2, question).await {
                 Ok(Ok(LeaseAnswer::Held(lease))) => {
@@ -198,11 +198,11 @@ impl Asker {
         let _ = tokio::time::timeout(wait, stopped).await;
     }
 
-    fn until(&self, asked: Instant) -> Instant {
+    fn until(&self, asked: Moment) -> Moment {
         asked + self.timing.lasting.saturating_sub(self.timing.margin)
     }
 
-    async fn lead(&mut self, lease: Lease, asked: Instant, lasting: Millis) {
+    async fn lead(&mut self, lease: Lease, asked: Moment, lasting: Millis) {
         let life = Life::until(self.until(asked));
         let epoch = lease.fence.epoch;
         tracing::info!(epoch, "this process leads");
@@ -214,7 +214,7 @@ impl Asker {
                 _ = life.over() => break,
                 () = tokio::time::sleep(self.timing.renew) => {}
             }
-            let asked = Instant::now();
+            let asked = Moment::now();
             let question = self.leases.renew(&lease, lasting);
             match tokio::time::timeout(self.timing.lasting / 3, question).await {
                 Ok(Ok(Some(_))) => life.extend(self.until(asked)),

@@ -213,14 +213,19 @@ async fn adopt(
     true
 }
 
-/// Asks the store until it answers or the life is over.
+/// Asks the store until it answers or the life is over: one that is silent is waited for no longer,
+/// for whoever stays here cannot ask for the lease again.
 async fn while_alive<T, F>(life: &Life, ask: impl Fn() -> F) -> Option<T>
 where
     F: Future<Output = Result<T, ReadError>>,
 {
     let mut told = false;
     while !life.is_over() {
-        match ask().await {
+        let answer = tokio::select! {
+            answer = ask() => answer,
+            _ = life.over() => return None,
+        };
+        match answer {
             Ok(answer) => return Some(answer),
             Err(error) if !told => {
                 told = true;
@@ -231,4 +236,18 @@ where
         tokio::time::sleep(PAUSE).await;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Moment;
+
+    #[tokio::test]
+    async fn a_store_that_never_answers_is_waited_for_no_longer_than_the_life() {
+        let life = Life::until(Moment::now() + Duration::from_millis(30));
+        let silent = || std::future::pending::<Result<(), ReadError>>();
+        let waited = tokio::time::timeout(Duration::from_secs(20), while_alive(&life, silent));
+        assert_eq!(waited.await.expect("it ends with the life"), None);
+    }
 }

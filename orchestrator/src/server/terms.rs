@@ -96,8 +96,10 @@ impl Terms {
                 Ok(deps) => break deps,
                 Err(error) => tracing::error!(%error, "steps cannot be run; trying again"),
             }
+            let mut stopping = self.stopping.clone();
             tokio::select! {
                 why = life.over() => return TermEnd::Lost(why),
+                () = term::asked_to_stop(&mut stopping) => return TermEnd::Stopped,
                 () = tokio::time::sleep(PAUSE) => {}
             }
         };

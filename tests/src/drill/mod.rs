@@ -4,8 +4,12 @@
 pub mod host;
 mod judge;
 mod process;
+mod shares;
+mod shims;
 mod site;
 
 pub use judge::{Report, judge};
 pub use process::ServerProcess;
+pub use shares::{Shares, shares};
+pub use shims::reconcile_with_shims;
 pub use site::{DAG, Site};

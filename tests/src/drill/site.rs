@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use super::host::Request;
 use super::process::ServerProcess;
 
-/// Three steps that each leave a mark, which only one execution of an attempt can make.
+/// Three steps that each leave a mark, which only one execution of an attempt can make, and a line
+/// in the log that the attempt's shim keeps.
 pub const DAG: &str = r#"
 dagbook: v1
 name: drill
@@ -21,18 +22,21 @@ steps:
   first:
     run: |
       set -C; true > "$MARKS/$DAGBOOK_ATTEMPT_ID" || exit 97
+      echo "$DAGBOOK_ATTEMPT_ID"
       sleep SLEEP
     env: { MARKS: "FOLDER" }
   second:
     needs: first
     run: |
       set -C; true > "$MARKS/$DAGBOOK_ATTEMPT_ID" || exit 97
+      echo "$DAGBOOK_ATTEMPT_ID"
       sleep SLEEP
     env: { MARKS: "FOLDER" }
   third:
     needs: first
     run: |
       set -C; true > "$MARKS/$DAGBOOK_ATTEMPT_ID" || exit 97
+      echo "$DAGBOOK_ATTEMPT_ID"
     env: { MARKS: "FOLDER" }
 "#;
 
@@ -86,6 +90,21 @@ impl Site {
     /// The folder of the site.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// What its servers are configured with.
+    pub fn variables(&self) -> &BTreeMap<String, String> {
+        &self.variables
+    }
+
+    /// The logs that shims kept.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.path().join("data/logs")
+    }
+
+    /// The folders of attempts that were not let go yet.
+    pub fn attempts(&self) -> PathBuf {
+        self.folder.path().join("data/attempts")
     }
 
     /// The marks that attempts left.

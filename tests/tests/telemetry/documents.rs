@@ -112,3 +112,25 @@ fn the_dashboard_shows_series_that_exist() {
     }
     assert!(asked >= 15, "{asked} expressions");
 }
+
+#[test]
+fn every_runbook_stands_in_the_index_once_and_every_link_between_them_leads_somewhere() {
+    let folder = ops().join("runbooks");
+    let pages: BTreeSet<String> = std::fs::read_dir(folder)
+        .expect("the runbooks")
+        .map(|entry| entry.expect("a file").file_name().to_string_lossy().into_owned())
+        .filter(|name| name != "README.md")
+        .collect();
+    let index = read("runbooks/README.md");
+    for page in &pages {
+        let named = index.matches(&format!("]({page})")).count();
+        assert_eq!(named, 1, "the index of runbooks names {page} {named} times");
+    }
+    for page in pages.iter().map(String::as_str).chain(["README.md"]) {
+        let text = read(&format!("runbooks/{page}"));
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_page = link.ends_with(".md") && !link.contains('/');
+            assert!(!is_page || pages.contains(link), "{page} leads to {link}, which is not there");
+        }
+    }
+}

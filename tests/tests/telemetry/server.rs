@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dagbook::telemetry::metrics::{FAMILIES, parse};
+use dagbook_tests::servers::wait_for;
 use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -34,6 +35,8 @@ impl Served {
     fn start(project: &Project, variables: &[(&str, &str)]) -> Self {
         let mut command =
             project.command(&["serve", "--listen", "127.0.0.1:0", "--output", "json"]);
+        // Whoever waits here asks often.
+        command.env("DAGBOOK_HTTP_LIMITS", "per_token = 600000\nper_token_burst = 100000");
         command.envs(variables.iter().copied()).stderr(Stdio::inherit());
         let mut child = command.spawn().expect("the program");
         // What it prints is one JSON object over several lines.
@@ -66,7 +69,7 @@ impl Served {
     }
 
     fn wait_for_end(&self, run: &str) {
-        until("the run ends", || {
+        wait_for("the run's end", PATIENCE, || {
             let answer = self.get(&format!("/api/v1/runs/{run}")).send().ok()?;
             let text = answer.text().ok()?;
             text.contains("\"finished_at\"").then_some(())
@@ -78,18 +81,7 @@ impl Served {
         let pid = i32::try_from(self.child.id()).expect("a process");
         let pid = rustix::process::Pid::from_raw(pid).expect("a process");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is there");
-        until("the server stops", || self.child.try_wait().expect("its state"));
-    }
-}
-
-fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(began.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
-        std::thread::sleep(Duration::from_millis(50));
+        wait_for("the server's end", PATIENCE, || self.child.try_wait().expect("its state"));
     }
 }
 
@@ -141,7 +133,7 @@ fn the_metrics_of_a_server_hold_every_documented_family() {
         assert!(kind.starts_with("application/openmetrics-text"), "{kind}");
         parse(&answer.text().expect("a body")).expect("it parses")
     };
-    let exposed = until("the run is counted", || {
+    let exposed = wait_for("the count of the run", PATIENCE, || {
         let exposed = look();
         let labels = [("tenant", "local"), ("status", "succeeded")];
         (exposed.value("dagbook_runs_finished", &labels) == Some(1.0)).then_some(exposed)
@@ -158,8 +150,9 @@ fn the_metrics_of_a_server_hold_every_documented_family() {
     assert_eq!(value("dagbook_http_requests", &posts), Some(1.0));
     let ended = [("executor", "local"), ("outcome", "succeeded")];
     assert_eq!(value("dagbook_attempts_ended", &ended), Some(1.0));
-    let places =
-        until("the engine was asked", || look().value("dagbook_pool_places", &[("pool", "local")]));
+    let places = wait_for("the engine's numbers", PATIENCE, || {
+        look().value("dagbook_pool_places", &[("pool", "local")])
+    });
     assert!(places >= 1.0);
     let stranger = Client::new().get(format!("{}/metrics", served.url)).send().expect("an answer");
     assert_eq!(stranger.status().as_u16(), 401);

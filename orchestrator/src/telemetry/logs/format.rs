@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use indexmap::IndexMap;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, JsonFields, Writer};
@@ -51,11 +52,14 @@ impl Lines {
     }
 }
 
-/// Fields in the order in which they were given; the message apart.
+/// Fields in the order in which they were given.
+type Fields = IndexMap<String, Value>;
+
+/// What an event says; the message apart.
 #[derive(Default)]
 struct Said {
     message: String,
-    fields: Map<String, Value>,
+    fields: Fields,
 }
 
 impl Visit for Said {
@@ -108,7 +112,7 @@ where
         for span in ctx.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
             let extensions = span.extensions();
             let Some(fields) = extensions.get::<FormattedFields<JsonFields>>() else { continue };
-            if let Ok(Value::Object(fields)) = serde_json::from_str(&fields.fields) {
+            if let Ok(fields) = serde_json::from_str::<Fields>(&fields.fields) {
                 said.fields.extend(fields);
             }
         }
@@ -127,7 +131,7 @@ where
 }
 
 fn json(mut writer: Writer<'_>, level: &tracing::Level, target: &str, said: Said) -> fmt::Result {
-    let mut line = Map::new();
+    let mut line = Fields::new();
     line.insert("at".to_string(), now().into());
     line.insert("level".to_string(), level.as_str().to_lowercase().into());
     line.insert("message".to_string(), said.message.into());
@@ -135,7 +139,7 @@ fn json(mut writer: Writer<'_>, level: &tracing::Level, target: &str, said: Said
     for (name, value) in said.fields {
         line.entry(name).or_insert(value);
     }
-    writeln!(writer, "{}", Value::Object(line))
+    writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
 }
 
 fn pretty(mut writer: Writer<'_>, level: &tracing::Level, said: Said) -> fmt::Result {

@@ -20,11 +20,11 @@ use super::Metrics;
 const OTHERWISE: &str = "warn";
 
 /// Begins to write the log of this process to standard error. Does nothing where somebody did so
-/// before.
+/// before. Libraries that log in the older way (`log`) are not heard: some of them write what
+/// they are given to send, such as the parameters of a statement.
 pub fn begin(level: &str, format: LogFormat, metrics: &Metrics) {
     let subscriber = subscriber(level, format, metrics, std::io::stderr);
     let _ = tracing::subscriber::set_global_default(subscriber);
-    // Libraries that log in the older way are heard as well.
 }
 
 /// The subscriber, writing anywhere.
@@ -37,7 +37,7 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new(OTHERWISE));
+    let filter = filter(level).unwrap_or_else(|| EnvFilter::new(OTHERWISE));
     let repeats = Arc::new(Repeats::new(metrics.clone()));
     let lines = format::Lines::new(format, repeats.clone());
     let layer = tracing_subscriber::fmt::layer()
@@ -46,4 +46,13 @@ where
         .fmt_fields(tracing_subscriber::fmt::format::JsonFields::new())
         .event_format(lines);
     tracing_subscriber::registry().with(filter).with(repeats::Gate(repeats)).with(layer)
+}
+
+/// The filter that the text names. The library takes a text of any kind for the name of a place
+/// in the program, and then nothing at all is written.
+fn filter(text: &str) -> Option<EnvFilter> {
+    let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-:=.".contains(c));
+    // What a directive says of spans, in brackets, may be anything.
+    let makes_sense = text.contains('[') || text.split(',').map(str::trim).all(is_word);
+    makes_sense.then(|| EnvFilter::try_new(text).ok()).flatten()
 }

@@ -15,7 +15,8 @@ use dagbook_tests::harness::{Rig, StoreKind, store};
 use crate::Options;
 use crate::report::Report;
 
-const THREE: &str = r#"
+/// Three steps in sequence.
+pub const THREE: &str = r#"
 dagbook: v1
 name: three
 steps:
@@ -25,8 +26,10 @@ steps:
 "#;
 
 const COMMITS: &str = "ceiling: four one-row commits";
-const SPAWNS: &str = "ceiling: forty bare spawns";
-const FAN: &str = "ceiling: 101 bare spawns, two at once";
+/// What forty bare processes take, one after the other.
+pub const SPAWNS: &str = "ceiling: forty bare spawns";
+/// What 101 bare processes take, two at once.
+pub const FAN: &str = "ceiling: 101 bare spawns, two at once";
 const THREE_P50: &str = "three no-op steps in sequence, p50";
 const THREE_P99: &str = "three no-op steps in sequence, p99";
 const FLOWS: &str = "three no-op steps, 128 flows at once";
@@ -107,7 +110,7 @@ fn commits(report: &mut Report, folder: &Path) -> Result<()> {
 }
 
 /// Bare processes: what running such steps costs at the least.
-fn spawns(report: &mut Report) -> Result<()> {
+pub fn spawns(report: &mut Report) -> Result<()> {
     let begun = Instant::now();
     for _ in 0..40 {
         ensure!(Command::new("true").status()?.success(), "`true` failed");
@@ -211,7 +214,8 @@ async fn real(dag: &str, program: &Path, options: &Options, slots: u32) -> Resul
     Ok(took)
 }
 
-fn forty() -> String {
+/// Forty steps in sequence.
+pub fn forty() -> String {
     let mut dag = "dagbook: v1\nname: forty\nsteps:\n".to_string();
     for step in 0..40 {
         let needs = if step > 0 { format!("needs: s{}, ", step - 1) } else { String::new() };
@@ -220,7 +224,8 @@ fn forty() -> String {
     dag
 }
 
-fn hundred() -> String {
+/// A fan-out of a hundred, and a step behind it.
+pub fn hundred() -> String {
     let numbers: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     format!(
         "dagbook: v1\nname: fan\nsteps:\n  each: {{ matrix: {{ n: [{}] }}, \

@@ -1,12 +1,14 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `target/release/bench record|engine|admission [--short] [--json FILE]` (see `ops/bench/README.md`),
+//! `target/release/bench record|engine|server|admission [--short] [--json FILE]` (see
+//! `ops/bench/README.md`),
 //! and for the production stores `bench record --store postgres: --bus nats:`.
 
 mod admission;
 mod engine;
 mod record;
 mod report;
+mod server;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +33,8 @@ enum Suite {
     Record(record::RecordOptions),
     /// Flows of steps, real processes, scale, and a cold start.
     Engine(EngineOptions),
+    /// `dagbook serve` over HTTP: flows, processes, a thousand runs, and nothing to do.
+    Server(server::ServerOptions),
     /// Admission alone, with 1,000 tenants.
     Admission(Options),
 }
@@ -77,6 +81,7 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (report, options) = match suite {
         Suite::Record(options) => (runtime.block_on(record::run(&options))?, options.common),
+        Suite::Server(options) => (runtime.block_on(server::run(&options))?, options.common),
         Suite::Admission(options) => (admission::run(&options)?, options),
         Suite::Engine(options) => {
             let program = match options.program {

@@ -41,6 +41,12 @@ impl Report {
         }
     }
 
+    /// How many rounds have a sample of this figure.
+    pub fn rounds_of(&self, name: &str) -> usize {
+        let figure = self.figures.iter().find(|figure| figure.name == name);
+        figure.map_or(0, |figure| figure.samples.len())
+    }
+
     /// Sets a figure against a ceiling of the same run.
     pub fn compare(&mut self, name: &str, against: &str, target: Option<f64>) {
         let (name, against) = (name.to_string(), against.to_string());

@@ -4,7 +4,7 @@ mod ceilings;
 mod jetstream;
 mod pgbench;
 mod postgres;
-mod postgres_ceilings;
+pub mod postgres_ceilings;
 mod replay;
 mod sqlite;
 mod stores;
