@@ -61,8 +61,20 @@ impl Site {
         Self::start_with(|_, _| None).await
     }
 
+    /// With bounds that differ from the usual ones; how often a token comes is never one of them.
+    pub async fn start_within(limits: Limits) -> Self {
+        Self::start_of(limits, |_, _| None).await
+    }
+
     /// With people who log in.
     pub async fn start_with(
+        logins: impl FnOnce(&Installation, &Directory) -> Option<Logins>,
+    ) -> Self {
+        Self::start_of(Limits::default(), logins).await
+    }
+
+    async fn start_of(
+        limits: Limits,
         logins: impl FnOnce(&Installation, &Directory) -> Option<Logins>,
     ) -> Self {
         let folder = TempDir::new().expect("a folder");
@@ -74,12 +86,10 @@ impl Site {
         let administration = installation.administration().await.expect("read");
         let first = tokens::bootstrap(&administration).await.expect("made").expect("the first");
         let admin = first.reveal().to_string();
-        let limits = Limits {
-            per_token: 1_000_000,
-            per_token_burst: 1_000_000,
-            per_peer: 1_000_000,
-            ..Limits::default()
-        };
+        let usual = Limits::default().per_peer;
+        let per_peer = if limits.per_peer == usual { 1_000_000 } else { limits.per_peer };
+        let limits =
+            Limits { per_peer, per_token: 1_000_000, per_token_burst: 1_000_000, ..limits };
         let directory = &administration.directory;
         let api = Api::new(ApiParts {
             services: administration.services.clone(),

@@ -5,6 +5,7 @@ pub mod executor_host;
 pub mod fuzz_dag;
 pub mod harness;
 pub mod project;
+pub mod served;
 pub mod servers;
 pub mod sim;
 pub mod stores;

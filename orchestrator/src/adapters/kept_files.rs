@@ -62,7 +62,8 @@ fn names(mut text: impl io::BufRead) -> io::Result<Vec<Sha256Digest>> {
     let mut end = |row: &mut Vec<u8>, length: &mut usize| {
         let digits = std::str::from_utf8(row).ok().filter(|_| *length == 64);
         found.extend(digits.and_then(|digits| digits.parse::<Sha256Digest>().ok()));
-        (row.clear(), *length = 0);
+        row.clear();
+        *length = 0;
     };
     loop {
         let part = text.fill_buf()?;

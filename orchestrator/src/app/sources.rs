@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use dagbook_events::dag::SourceBundle;
@@ -23,7 +23,7 @@ use flate2::read::GzDecoder;
 use futures_util::{Stream, StreamExt as _};
 use sha2::{Digest, Sha256};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 
 use super::error::AppError;
 use super::retention::source_is_there;
@@ -37,7 +37,46 @@ const AT_ONE_TIME: usize = 8;
 /// Pieces of a body that wait to be looked through.
 const WAITING: usize = 4;
 
+/// Those of them that one tenant may have: others find a place, too.
+const OF_A_TENANT: usize = AT_ONE_TIME / 2;
+
 static UPLOADS: Semaphore = Semaphore::const_new(AT_ONE_TIME);
+static TENANTS: Mutex<BTreeMap<TenantId, usize>> = Mutex::new(BTreeMap::new());
+
+/// The place of an upload. Given back when it goes.
+struct Upload {
+    tenant: TenantId,
+    _place: SemaphorePermit<'static>,
+}
+
+impl Upload {
+    fn begin(tenant: &TenantId) -> Result<Self, AppError> {
+        let full = |limit, who: &str, most: usize| AppError::Exhausted {
+            limit,
+            reason: format!("{who} takes {most} uploads at one time"),
+            retry_after: Millis(2_000),
+        };
+        let mut tenants = TENANTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = tenants.get(tenant).copied().unwrap_or_default();
+        if own >= OF_A_TENANT {
+            return Err(full("tenant_uploads", "this server, of one tenant,", OF_A_TENANT));
+        }
+        let place = UPLOADS.try_acquire();
+        let _place = place.map_err(|_| full("uploads", "this server", AT_ONE_TIME))?;
+        tenants.insert(tenant.clone(), own + 1);
+        Ok(Self { tenant: tenant.clone(), _place })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut tenants = TENANTS.lock().unwrap_or_else(PoisonError::into_inner);
+        match tenants.get_mut(&self.tenant) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(tenants.remove(&self.tenant)),
+        }
+    }
+}
 
 /// The source, if this tenant sent it and all of it is still kept: from now on it is for a while.
 pub async fn known(
@@ -61,13 +100,7 @@ pub async fn keep<E: std::fmt::Display>(
     body: impl Stream<Item = Result<Bytes, E>> + Send,
     limits: ArchiveLimits,
 ) -> Result<SourceArchive, AppError> {
-    let Ok(_place) = UPLOADS.try_acquire() else {
-        return Err(AppError::Exhausted {
-            limit: "uploads",
-            reason: format!("this server takes {AT_ONE_TIME} uploads at one time"),
-            retry_after: Millis(2_000),
-        });
-    };
+    let _upload = Upload::begin(tenant)?;
     let (pieces, arriving) = mpsc::channel(WAITING);
     let blobs = services.blobs.clone();
     let work = tokio::task::spawn_blocking(move || {
@@ -303,4 +336,20 @@ pub fn without_archive(entry: &str, files: BTreeMap<String, String>) -> Result<L
     let bundle = SourceBundle { entry: entry.to_string(), files };
     let source = Source { bundle, folder: None, archive: None, pipelines: BTreeMap::new() };
     Ok(Loaded { source, hash, path: PathBuf::from(entry) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tenant_that_uploads_much_leaves_places_to_others() {
+        let tenant = |name: &str| TenantId::new(name).expect("a slug");
+        let (busy, other) = (tenant("uploads-much"), tenant("uploads-too"));
+        let held: Vec<Upload> = std::iter::from_fn(|| Upload::begin(&busy).ok()).collect();
+        assert_eq!(held.len(), OF_A_TENANT);
+        drop(Upload::begin(&other).expect("a place"));
+        drop(held);
+        drop(Upload::begin(&busy).expect("they were given back"));
+    }
 }

@@ -45,6 +45,18 @@ pub fn python() -> PathBuf {
     need(package("pymerkle").and_then(|_| script("python")), "pymerkle (`pymerkle`)")
 }
 
+/// The program that holds descriptions against servers. The deep suite alone installs it.
+///
+/// # Panics
+/// Where it is not installed.
+pub fn schemathesis() -> PathBuf {
+    let found = trusted().and_then(|folder| existing(folder.join("schemathesis/bin/schemathesis")));
+    found.unwrap_or_else(|| {
+        let folder = folder().join("schemathesis");
+        panic!("schemathesis is not installed in {}; `./ops/test deep` does it", folder.display())
+    })
+}
+
 /// A program of the system.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! Exit codes against a server, and what is said.
 
-use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
+use dagbook_tests::served::{Client, Served};
 
 #[test]
 fn each_refusal_has_its_exit_code_and_a_hint() {

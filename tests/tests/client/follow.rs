@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dagbook_tests::servers::{Proxy, wait_for};
 
-use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
+use dagbook_tests::served::{Client, Served};
 
 const LINES: u32 = 120;
 

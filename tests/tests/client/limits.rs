@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use reqwest::blocking::{Client as Http, Response};
 use serde_json::{Value as Json, json};
 
-use crate::served::{Client, Served};
+use dagbook_tests::served::{Client, Served};
 
 const SOON: Duration = Duration::from_secs(60);
 

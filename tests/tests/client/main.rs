@@ -6,5 +6,4 @@ mod follow;
 mod limits;
 mod output;
 mod retention;
-mod served;
 mod source;

@@ -1,7 +1,7 @@
 //! The same words from a server as from the record here: both look at the same record.
 
-use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
+use dagbook_tests::served::{Client, Served};
 
 const DAG: &str = "\
 dagbook: v1

@@ -17,7 +17,7 @@ use dagbook_tests::servers::wait_for;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::served::{Client, Served};
+use dagbook_tests::served::{Client, Served};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: u64 = 24 * 3_600 * 1_000;

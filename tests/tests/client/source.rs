@@ -1,7 +1,7 @@
 //! Folders that are sent.
 
-use crate::served::{Client, Served};
 use dagbook_tests::project::Project;
+use dagbook_tests::served::{Client, Served};
 
 const DAG: &str = "\
 dagbook: v1

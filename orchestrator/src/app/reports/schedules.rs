@@ -60,7 +60,7 @@ pub struct ScheduleReport {
     #[schema(value_type = String)]
     pub overlap: Overlap,
     /// What happens to missed times: `none`, `latest`, `all`, or `{"all_within": milliseconds}`.
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     pub catch_up: CatchUp,
     /// Starts are spread over this span.
     pub jitter_ms: u64,

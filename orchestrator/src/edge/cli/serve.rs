@@ -4,7 +4,7 @@ mod settings;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -24,6 +24,10 @@ use crate::server::{Server, ServerOptions, Standing, StartError};
 
 /// How often what has expired is taken from the shelf.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How long the store may take at the start until it takes something.
+const PREPARING: Duration = Duration::from_secs(60);
+/// How long it is left alone meanwhile.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Things taken from the shelf at one time.
 const SWEPT: usize = 1_000;
 
@@ -122,8 +126,12 @@ async fn serve(
     };
     let address = listener.address()?;
     let is_tls = listener.is_tls();
-    let api = api(ctx, settings, server, &administration).await?;
-    let first = tokens::bootstrap(&administration).await.map_err(failed)?;
+    let prepared = tokio::select! {
+        prepared = prepare(server, &administration) => prepared?,
+        _ = signals.recv() => return Ok(Ended::Politely),
+    };
+    let (cursors, first) = prepared;
+    let api = api(ctx, settings, server, &administration, cursors)?;
     sweep(server);
     let stopping = api.stopping.clone();
     let serving = tokio::spawn(listener.serve(router(api), stopping.clone()));
@@ -154,15 +162,42 @@ async fn finish(
     }
 }
 
-async fn api(
+/// What the store must give before anybody is answered: the key of cursors, and the first token
+/// where there is none. A record that is still being compared with its copy takes nothing yet: it
+/// is waited for, as for a store that is away.
+async fn prepare(
+    server: &Server,
+    administration: &Administration,
+) -> Result<(CursorKey, Option<TokenText>), CliError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let services = server.services();
+        let load = CursorKey::load(services.shelf.as_ref(), services.rng.as_ref());
+        let prepared = match load.await {
+            Ok(cursors) => tokens::bootstrap(administration).await.map(|first| (cursors, first)),
+            Err(error) => Err(error),
+        };
+        match prepared {
+            Err(error @ AppError::Unavailable { .. }) if began.elapsed() < PREPARING => {
+                if !std::mem::replace(&mut told, true) {
+                    tracing::warn!(%error, "the store takes nothing yet; trying again");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+            prepared => return prepared.map_err(failed),
+        }
+    }
+}
+
+fn api(
     ctx: &Context,
     settings: &Settings,
     server: &Arc<Server>,
     administration: &Administration,
+    cursors: CursorKey,
 ) -> Result<Api, CliError> {
     let services = server.services().clone();
-    let cursors = CursorKey::load(services.shelf.as_ref(), services.rng.as_ref());
-    let cursors = cursors.await.map_err(failed)?;
     let installation = server.installation();
     let logins = installation.logins(&ctx.config().oidc, server.directory()).map_err(failed)?;
     let operations: Arc<dyn Operations> = server.clone();

@@ -15,6 +15,7 @@ use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
+use super::pass::{Pass, Shown};
 use super::{Api, Caller, Limits, Problem, login};
 use crate::app::error::AppError;
 
@@ -28,6 +29,8 @@ const OPEN_BELOW: [&str; 1] = ["/login/"];
 pub const TENANT: HeaderName = HeaderName::from_static("dagbook-tenant");
 /// Longest token that is looked at.
 const TOKEN_MAX: usize = 512;
+/// Longest name of a tenant.
+const TENANT_MAX: usize = 63;
 /// After so many requests, forgets those who were not here lately.
 const SWEEP_EVERY: u64 = 4_096;
 
@@ -149,16 +152,11 @@ pub(super) async fn enter(State(api): State<Api>, mut request: Request, next: Ne
         };
     }
     let known = match shown(request.headers(), request.method().is_safe()) {
-        Ok((Shown::Token(token), tenant)) => {
-            api.authenticate.authenticate(&token, tenant.as_deref()).await
-        }
-        Ok((Shown::Session(cookie), tenant)) => {
-            api.authenticate.of_session(&cookie, tenant.as_deref()).await
-        }
+        Ok(pass) => pass.principal(&api).await.map(|principal| (pass, principal)),
         Err(error) => Err(error),
     };
     let (budget, response) = match known {
-        Ok(principal) => {
+        Ok((pass, principal)) => {
             let caller = Caller(principal);
             let name = match &caller.0.actor.token {
                 Some(token) => token.clone(),
@@ -171,29 +169,26 @@ pub(super) async fn enter(State(api): State<Api>, mut request: Request, next: Ne
                 Err(refused) => return too_many(&refused, "this token"),
                 Ok(budget) => {
                     request.extensions_mut().insert(caller);
+                    request.extensions_mut().insert(pass);
                     (budget, next.run(request).await)
                 }
             }
         }
         // A store that is away is nobody's fault, and costs nobody a request.
-        Err(AppError::Unauthenticated { reason }) => match api.gate.of_peer(peer) {
-            Err(refused) => return too_many(&refused, "this address, without a good token,"),
-            Ok(budget) => (budget, Problem::new("unauthenticated", reason).into_response()),
+        Err(error @ (AppError::Unavailable { .. } | AppError::Internal(_))) => {
+            return Problem::from(error).into_response();
+        }
+        // No token, a bad one, one of a suspended tenant, one that names another's tenant.
+        Err(error) => match api.gate.of_peer(peer) {
+            Err(refused) => return too_many(&refused, "this address, whom nobody let in,"),
+            Ok(budget) => (budget, Problem::from(error).into_response()),
         },
-        Err(error) => return Problem::from(error).into_response(),
     };
     with_budget(response, budget.limit, budget.remaining, budget.reset)
 }
 
-/// What a request shows.
-enum Shown {
-    Token(String),
-    /// The cookie of a person's session.
-    Session(String),
-}
-
 /// What a request shows, and the tenant that it names. `is_safe` says that it changes nothing.
-fn shown(headers: &HeaderMap, is_safe: bool) -> Result<(Shown, Option<String>), AppError> {
+fn shown(headers: &HeaderMap, is_safe: bool) -> Result<Pass, AppError> {
     let tenant = tenant_named(headers)?;
     let bearer = headers.contains_key(header::AUTHORIZATION);
     match login::cookie(headers, login::SESSION) {
@@ -203,17 +198,20 @@ fn shown(headers: &HeaderMap, is_safe: bool) -> Result<(Shown, Option<String>), 
                     .to_string(),
             })
         }
-        Some(cookie) if !bearer => Ok((Shown::Session(cookie), tenant)),
-        _ => Ok((Shown::Token(bearer_token(headers)?), tenant)),
+        Some(cookie) if !bearer => Ok(Pass { shown: Shown::Session(cookie), tenant }),
+        _ => Ok(Pass { shown: Shown::Token(bearer_token(headers)?), tenant }),
     }
 }
 
 fn tenant_named(headers: &HeaderMap) -> Result<Option<String>, AppError> {
-    let Some(value) = headers.get(TENANT) else { return Ok(None) };
-    let name = value
-        .to_str()
-        .map_err(|_| AppError::Invalid("`Dagbook-Tenant` is no name of a tenant".to_string()))?;
-    Ok(Some(name.to_string()))
+    let wrong = |reason: &str| AppError::Invalid(format!("`Dagbook-Tenant` {reason}"));
+    let mut given = headers.get_all(TENANT).iter();
+    let Some(value) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        return Err(wrong("was sent more than once"));
+    }
+    let name = value.to_str().ok().filter(|name| (1..=TENANT_MAX).contains(&name.len()));
+    name.map(|name| Some(name.to_string())).ok_or_else(|| wrong("is no name of a tenant"))
 }
 
 fn bearer_token(headers: &HeaderMap) -> Result<String, AppError> {

@@ -89,7 +89,9 @@ pub(super) async fn keep(State(api): State<Api>, request: Request, next: Next) -
         _ => return invalid_key().into_response(),
     };
     let actor = &caller.0.actor;
-    let whose = format!("{}\n{}\n{key}", actor.kind, actor.id);
+    // By its id: tokens of two tenants, or one after another, may have the same name.
+    let who = actor.token.as_deref().unwrap_or(&actor.id);
+    let whose = format!("{}\n{who}\n{key}", actor.kind);
     let place = Place {
         tenant: caller.0.tenant.clone(),
         name: format!("idempotency/{}", Sha256Digest::of(whose.as_bytes()).to_hex()),

@@ -24,14 +24,14 @@ use tracing::Instrument as _;
 
 use super::measured::Measured;
 use super::problem::REQUEST_ID;
-use super::{Api, Problem, gate, idempotency};
+use super::{Api, Problem, gate, idempotency, intake};
 
 /// Longest request id that is taken over.
 const REQUEST_ID_MAX: usize = 128;
 /// Smallest answer that is worth compressing.
 const COMPRESSED_FROM: u64 = 1_024;
 /// Paths that take long uploads: bound by how fast they come, not by how long they take.
-const UPLOADS: &str = "/api/v1/sources";
+const UPLOADS: &str = "/api/v1/sources/";
 
 /// Marks an answer that is a stream: it is not held back to be compressed.
 #[derive(Debug, Clone, Copy)]
@@ -104,15 +104,22 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
 
 /// Bounds the time until the answer begins.
 async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with(UPLOADS) {
+    if request.method() == Method::PUT && request.uri().path().starts_with(UPLOADS) {
         return next.run(request).await;
     }
+    let (request, body) = intake::bounded(request);
     match tokio::time::timeout(api.limits.request, next.run(request)).await {
         Ok(response) => response,
+        Err(_) if body.cut() => late().into_response(),
         Err(_) => Problem::new("unavailable", "it took longer than a request may take")
             .retry_after(Millis(1_000))
             .into_response(),
     }
+}
+
+/// What is said to a body that did not come.
+pub(super) fn late() -> Problem {
+    Problem::new("request-timeout", "the body did not arrive in the time that it has")
 }
 
 /// Gives the request its id and span, and says afterwards what became of it.

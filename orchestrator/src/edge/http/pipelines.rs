@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::runs::{SourceBody, SubmitBody, created, params, run_id, trace};
-use super::{Api, Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query, Stamped};
+use super::{
+    Api, Caller, Cursor, Json, Page, PageQuery, Path, Problem, ProblemBody, Query, Stamped,
+};
 use crate::app::pipelines;
 use crate::app::reports::{
     LatestDifference, PipelineReport, PipelineVersionReport, Registration, RunRow,
@@ -37,7 +39,7 @@ pub fn routes() -> OpenApiRouter<Api> {
 #[serde(deny_unknown_fields, default)]
 struct RegisterBody {
     /// The DAG file, as its text or as the object that it is.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     dag: Option<JsonValue>,
     /// Files of sub-DAGs beside it, by their path from it.
     files: BTreeMap<String, String>,
@@ -56,7 +58,7 @@ struct RunBody {
     #[schema(minimum = 1)]
     version: Option<u32>,
     /// Parameters.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     params: BTreeMap<String, JsonValue>,
 }
 
@@ -183,7 +185,11 @@ async fn versions(
 #[utoipa::path(
     get, path = "/api/v1/pipelines/{name}/difference", operation_id = "diff_pipeline",
     tag = "pipelines", params(("name" = String, Path), DifferenceQuery),
-    responses((status = 200, body = LatestDifference)),
+    responses(
+        (status = 200, body = LatestDifference),
+        (status = 422, description = "A version cannot be planned without parameters",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
     extensions(("x-permission" = json!("read_pipelines"))),
 )]
 async fn difference(
@@ -257,7 +263,13 @@ async fn restore(
     get, path = "/api/v1/runs/{id}/difference-to-latest",
     operation_id = "diff_run_to_latest", tag = "pipelines",
     params(("id" = String, Path, format = "uuid", description = "The run")),
-    responses((status = 200, body = LatestDifference)),
+    responses(
+        (status = 200, body = LatestDifference),
+        (status = 409, description = "The run is of no registered pipeline",
+            body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The newest version cannot be planned with its parameters",
+            body = ProblemBody, content_type = "application/problem+json"),
+    ),
     extensions(("x-permission" = json!("read_runs"))),
 )]
 async fn difference_to_latest(

@@ -17,6 +17,9 @@ pub const PAGES: &str = "/api/v1/problems/";
 /// Findings that one problem lists.
 const FINDINGS_MAX: usize = 200;
 
+/// Problems whose connection is closed.
+const LEAVES: [&str; 3] = ["overloaded", "request-timeout", "too-many-followers"];
+
 /// A problem as it is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Problem)]
@@ -176,6 +179,10 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"dagbook\"");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        // Whoever is sent away does not keep a connection meanwhile.
+        if LEAVES.contains(&self.body.code.as_str()) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         // The layer that knows the request's id writes it into the body.
         response.extensions_mut().insert(self);
@@ -395,6 +402,33 @@ mod tests {
             let text = serde_json::to_string(&problem.body).expect("a body");
             assert!(problem.body.status >= 500, "{text}");
             assert!(!text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_guide_lists_every_kind_and_every_bound() {
+        let guide = include_str!("../../../../ops/docs/http-api.md");
+        for kind in kinds::ALL {
+            let row = format!("| {} | `{}` |", kind.status, kind.code);
+            assert!(guide.contains(&row), "ops/docs/http-api.md has no row `{row}`");
+        }
+        let usual = super::super::Limits::default();
+        for (bound, value) in [
+            ("body_bytes", usual.body_bytes as u64),
+            ("per_token", usual.per_token.into()),
+            ("per_token_burst", usual.per_token_burst.into()),
+            ("per_peer", usual.per_peer.into()),
+            ("concurrent", usual.concurrent as u64),
+            ("followers", usual.followers as u64),
+            ("followers_per_tenant", usual.followers_per_tenant as u64),
+            ("connections", usual.connections as u64),
+            ("request_ms", usual.request.as_secs() * 1_000),
+            ("head_ms", usual.head.as_secs() * 1_000),
+            ("heartbeat_ms", usual.heartbeat.as_secs() * 1_000),
+            ("grace_ms", usual.grace.as_secs() * 1_000),
+        ] {
+            let row = format!("| `{bound}` | {value} |");
+            assert!(guide.contains(&row), "ops/docs/http-api.md has no row `{row}`");
         }
     }
 

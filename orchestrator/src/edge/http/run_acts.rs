@@ -77,7 +77,7 @@ struct RetryBody {
     /// Take the newest version of the registered pipeline rather than that of the run.
     latest: bool,
     /// Parameters, on top of those of the run.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     params: BTreeMap<String, JsonValue>,
 }
 

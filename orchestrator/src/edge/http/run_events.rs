@@ -11,11 +11,12 @@ use axum::response::{IntoResponse as _, Response};
 use dagbook_events::access::Permission;
 use serde::Deserialize;
 use tokio::time::timeout;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::layers::Streamed;
+use super::pass::{Pass, Watch};
 use super::runs::run_id;
 use super::{Api, Caller, Cursor, Json, Page, PageQuery, Path, Problem, Query};
 use crate::app::error::AppError;
@@ -71,6 +72,20 @@ struct StreamQuery {
     after: Option<u64>,
 }
 
+/// One event of the stream, field by field.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it is what the description says; the stream itself is text")]
+struct StreamedEvent {
+    /// The version, behind which a stream is resumed; left out for `end` and `problem`.
+    id: Option<String>,
+    /// The type of the event; `end` and `problem` are of the stream itself.
+    event: Option<String>,
+    /// The event, or the problem, as JSON.
+    data: Option<String>,
+    /// When to come again, in milliseconds.
+    retry: Option<u64>,
+}
+
 /// Follow the events of a run
 ///
 /// A stream of server-sent events: `id` is the version, `event` the type, `data` the event as
@@ -84,12 +99,13 @@ struct StreamQuery {
         StreamQuery,
     ),
     responses(
-        (status = 200, content_type = "text/event-stream", body = String),
+        (status = 200, content_type = "text/event-stream", body = StreamedEvent),
         (status = 204, description = "The run is over, and nothing is left to tell"),
     ),
 )]
 async fn stream(
     caller: Caller,
+    pass: Pass,
     State(api): State<Api>,
     Path(id): Path<String>,
     Query(query): Query<StreamQuery>,
@@ -108,8 +124,9 @@ async fn stream(
         (None, None) => 0,
     };
     let (services, tenant) = (&api.services, caller.tenant());
-    runs::exists(services, tenant, run).await?;
+    // Whoever finds no place costs nothing more.
     let place = enter(&api, &caller)?;
+    runs::exists(services, tenant, run).await?;
     let mut follower = api.following.run(tenant, run, from);
     let first = match timeout(api.limits.request, follower.recorded()).await {
         Ok(first) => first?,
@@ -124,7 +141,8 @@ async fn stream(
     if first.is_none() && is_over {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let telling = Telling { api, follower, first, is_over, ended: false, _place: place };
+    let watch = Watch::begin(&api, pass, &caller, Permission::ReadRuns);
+    let telling = Telling { api, watch, follower, first, is_over, ended: false, _place: place };
     Ok(streamed("text/event-stream", Body::from_stream(telling.into_stream())))
 }
 
@@ -152,6 +170,7 @@ pub(super) fn streamed(kind: &'static str, body: Body) -> Response {
 /// A stream under way.
 struct Telling {
     api: Api,
+    watch: Watch,
     follower: Follower,
     first: Option<Arc<Told>>,
     is_over: bool,
@@ -172,6 +191,9 @@ impl Telling {
         if self.ended {
             return None;
         }
+        if let Err(error) = self.watch.look().await {
+            return Some(self.fail(error));
+        }
         if let Some(told) = self.first.take() {
             return Some(self.tell(&told));
         }
@@ -190,7 +212,7 @@ impl Telling {
                 // Whoever follows comes again, to whoever serves then.
                 Some(format!("retry: 1000\n{}", self.end("server_stopping")))
             }
-            told = timeout(self.api.limits.heartbeat, self.follower.next()) => match told {
+            told = timeout(self.watch.every(), self.follower.next()) => match told {
                 Err(_) => Some(": still here\n\n".to_string()),
                 Ok(Ok(told)) => Some(self.tell(&told)),
                 Ok(Err(error)) => Some(self.fail(error)),

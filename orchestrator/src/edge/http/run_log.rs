@@ -15,6 +15,7 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::pass::{Pass, Watch};
 use super::run_events::{enter, streamed};
 use super::runs::run_id;
 use super::{Api, Caller, Path, Problem, ProblemBody, Query};
@@ -89,6 +90,7 @@ struct LogQuery {
 )]
 async fn log(
     caller: Caller,
+    pass: Pass,
     State(api): State<Api>,
     Path((id, step, number)): Path<(String, String, String)>,
     Query(query): Query<LogQuery>,
@@ -107,19 +109,25 @@ async fn log(
             return Err(Problem::invalid(format!("`limit` is from 1 to {PART_MAX}")));
         }
     };
+    // Whoever finds no place to follow costs nothing more.
+    let place = match query.follow {
+        Some(true) => Some(enter(&api, &caller)?),
+        _ => None,
+    };
     let view = runs::view(&api.services, caller.tenant(), run).await?;
     let attempt = runs::attempt(&view, &step, number)?;
     let wanted = Wanted { run, attempt: attempt.attempt, offset: query.offset.unwrap_or(0) };
     let has_ended = attempt.end.is_some();
     let ended_at = view.finished_at;
-    if query.follow == Some(true) {
+    if let Some(place) = place {
         if has_ended && let Err(LogError::Missing(_)) = api.logs.read(wanted.part(1, NOW)).await {
             kept(&api, caller.tenant(), ended_at).await?;
         }
-        let place = enter(&api, &caller)?;
         let offset = HeaderValue::from(wanted.offset);
         let tenant = caller.tenant().clone();
-        let growing = Growing { api, tenant, step, number, wanted, has_ended, _place: place };
+        let watch = Watch::begin(&api, pass, &caller, Permission::ReadLogs);
+        let growing =
+            Growing { api, watch, tenant, step, number, wanted, has_ended, _place: place };
         let body = Body::from_stream(growing.into_stream());
         let mut response = streamed("application/octet-stream", body);
         response.headers_mut().insert(OFFSET, offset);
@@ -184,6 +192,7 @@ impl Wanted {
 /// A log that is followed.
 struct Growing {
     api: Api,
+    watch: Watch,
     tenant: dagbook_events::ids::TenantId,
     step: StepKey,
     number: u32,
@@ -209,7 +218,8 @@ impl Growing {
     async fn next(&mut self) -> Result<Option<Bytes>, AppError> {
         let stopping = self.api.stopping.clone();
         loop {
-            let part = self.wanted.part(PART_USUAL, WAIT);
+            self.watch.look().await?;
+            let part = self.wanted.part(PART_USUAL, WAIT.min(self.watch.every()));
             let read = tokio::select! {
                 biased;
                 () = stopping.cancelled() => {

@@ -133,7 +133,7 @@ async fn list(
 #[serde(deny_unknown_fields, default)]
 pub(super) struct SubmitBody {
     /// The DAG file, as its text or as the object that it is.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<serde_json::Value>)]
     pub(super) dag: Option<JsonValue>,
     /// Files of sub-DAGs beside it, by their path from it.
     pub(super) files: BTreeMap<String, String>,
@@ -146,7 +146,7 @@ pub(super) struct SubmitBody {
     #[schema(minimum = 1)]
     pub(super) version: Option<u32>,
     /// Parameters.
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     pub(super) params: BTreeMap<String, JsonValue>,
 }
 

@@ -55,7 +55,7 @@ struct SpecBody {
     overlap: Overlap,
     /// What happens to missed times: `none`, `latest`, `all`, or `{"all_within": milliseconds}`.
     #[serde(default)]
-    #[schema(value_type = Object)]
+    #[schema(value_type = serde_json::Value)]
     catch_up: CatchUp,
     /// Starts are spread over this span.
     #[serde(default)]
@@ -63,7 +63,7 @@ struct SpecBody {
     jitter_ms: u64,
     /// Parameters of its runs.
     #[serde(default)]
-    #[schema(value_type = BTreeMap<String, Object>)]
+    #[schema(value_type = BTreeMap<String, serde_json::Value>)]
     params: BTreeMap<String, JsonValue>,
 }
 

@@ -1,5 +1,8 @@
 //! Source archives: the folders that runs work on, by their hash, for the tenant who sent them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,7 +15,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, Caller, Json, Path, Problem};
+use super::{Api, Caller, Json, Path, Problem, intake, layers};
 use crate::app::error::AppError;
 use crate::app::sources;
 
@@ -29,6 +32,12 @@ pub struct SourceReport {
     /// Bytes of the tar.
     pub bytes: u64,
 }
+
+/// A gzipped tar.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "it is what the description says; the body itself is a stream")]
+struct SourceBytes(Vec<u8>);
 
 impl From<SourceArchive> for SourceReport {
     fn from(archive: SourceArchive) -> Self {
@@ -59,7 +68,7 @@ async fn look(
 #[utoipa::path(
     put, path = "/api/v1/sources/{sha256}", operation_id = "put_source", tag = "runs",
     params(("sha256" = String, Path, description = "SHA-256 of the tar, as hex")),
-    request_body(content = Vec<u8>, content_type = "application/gzip"),
+    request_body(content = SourceBytes, content_type = "application/gzip"),
     responses((status = 200, body = SourceReport)),
     extensions(("x-permission" = json!("submit_runs"))),
 )]
@@ -80,9 +89,13 @@ async fn put(
         ));
     }
     let limits = ArchiveLimits::default();
-    let body = body.into_data_stream();
-    let kept = sources::keep(&api.services, caller.tenant(), hash, body, limits).await?;
-    Ok((StatusCode::OK, Json(kept.into())))
+    let was_slow = Arc::new(AtomicBool::new(false));
+    let body = intake::steady(body, api.limits.request, was_slow.clone());
+    match sources::keep(&api.services, caller.tenant(), hash, body, limits).await {
+        Ok(kept) => Ok((StatusCode::OK, Json(kept.into()))),
+        Err(_) if was_slow.load(Ordering::Acquire) => Err(layers::late()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn digest(text: &str) -> Result<Sha256Digest, Problem> {

@@ -12,6 +12,9 @@ use crate::edge::cli::{CliError, Context};
 use crate::edge::http::Limits;
 use crate::edge::http::listen::{Certificate, Listener};
 
+/// Files that a server needs for itself: the store, logs, sources, attempts.
+const OWN_FILES: u64 = 512;
+
 /// What a server is started with.
 pub(super) struct Settings {
     pub(super) data: DataDir,
@@ -32,7 +35,18 @@ impl Settings {
             (None, Some(_)) => return Err(half("a key", "--tls-cert")),
         };
         let listen = args.listen.clone().unwrap_or_else(|| http.listen.clone());
-        Ok(Self { data: ctx.data(None)?, limits: limits(&http.limits), listen, tls })
+        let mut limits = limits(&http.limits);
+        let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let fitting = fitting(limits.connections, files);
+        if fitting < limits.connections && http.limits.connections.is_some() {
+            let (files, asked) = (files.unwrap_or(u64::MAX), limits.connections);
+            ctx.tell(&format!(
+                "warning: {fitting} connections rather than {asked}: this process may open {files} \
+                 files; raise that with `ulimit -n`, or LimitNOFILE= of its unit"
+            ));
+        }
+        limits.connections = fitting;
+        Ok(Self { data: ctx.data(None)?, limits, listen, tls })
     }
 
     /// Takes the address.
@@ -73,6 +87,13 @@ impl Settings {
     }
 }
 
+/// Connections, of those wanted, that leave the rest of the server the files that it needs.
+fn fitting(wanted: usize, files: Option<u64>) -> usize {
+    let Some(files) = files else { return wanted };
+    let own = (files / 4).max(OWN_FILES).min(files / 2);
+    wanted.min(usize::try_from(files - own).unwrap_or(usize::MAX)).max(1)
+}
+
 fn half(what: &str, missing: &str) -> CliError {
     CliError::usage(format!("{what} for TLS was given alone")).hint(format!("add `{missing} FILE`"))
 }
@@ -97,5 +118,20 @@ fn limits(given: &HttpLimits) -> Limits {
         heartbeat: time(given.heartbeat_ms, usual.heartbeat),
         grace: time(given.grace_ms, usual.grace),
         ..usual
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_never_take_the_files_that_the_server_needs() {
+        assert_eq!(fitting(4_096, None), 4_096);
+        assert_eq!(fitting(4_096, Some(1 << 20)), 4_096);
+        assert_eq!(fitting(4_096, Some(4_096)), 3_072);
+        assert_eq!(fitting(4_096, Some(1_024)), 512);
+        assert_eq!(fitting(4_096, Some(64)), 32);
+        assert_eq!(fitting(100, Some(1_024)), 100);
     }
 }

@@ -12,7 +12,7 @@ use axum::extract::ConnectInfo;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ use super::Limits;
 const HEAD_MAX: usize = 64 << 10;
 /// Headers of a request.
 const HEADERS_MAX: usize = 100;
+/// Connections that wait in the system's queue. Beyond it the system drops them, or cuts them off.
+const QUEUE: u32 = 4_096;
 /// How long to wait after the system had no place for a connection.
 const FULL: std::time::Duration = std::time::Duration::from_millis(50);
 
@@ -43,7 +45,14 @@ impl Listener {
         certificate: Option<Certificate>,
         limits: Arc<Limits>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        // A place that was left a moment ago can be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(QUEUE)?;
         Ok(Self { listener, certificate, limits })
     }
 

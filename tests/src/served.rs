@@ -1,12 +1,11 @@
-//! A server of the test's own, on the data of a project.
+//! `dagbook serve` as a process of the test's own, on the data of a project.
 
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use dagbook_tests::servers::wait_for;
-
-use dagbook_tests::project::{Project, Said};
+use crate::project::{Project, Said};
+use crate::servers::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,6 +44,11 @@ impl Served {
     /// What it printed.
     pub fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn url(&self) -> String {
