@@ -3,10 +3,11 @@
 //! nothing with a fault of the server.
 
 use std::process::Command;
+use std::time::Duration;
 
 use dagbook_tests::project::Project;
 use dagbook_tests::served::Served;
-use dagbook_tests::servers::schemathesis;
+use dagbook_tests::servers::{schemathesis, wait_for};
 use serde_json::{Value as Json, json};
 
 /// Requests of each operation that are made up, beside those for every bound of its description.
@@ -15,6 +16,8 @@ const EXAMPLES: &str = "20";
 const SEED: &str = "20261121";
 /// The longest that one round may take, in seconds.
 const LONGEST: &str = "900";
+/// Longest wait for the end of a small run.
+const SOON: Duration = Duration::from_secs(60);
 /// Requests that were sent at the least: a round that sends few looked at nothing.
 const CASES_MIN: u64 = 2_000;
 
@@ -39,8 +42,13 @@ fn furnish(served: &Served) -> String {
         assert!(response.status().is_success(), "{method} {path}: {:?}", response.text());
         serde_json::from_str(&response.text().expect("text")).expect("JSON")
     };
-    let run = ask("POST", "/api/v1/runs", json!({ "dag": DAG }));
+    let run = ask("POST", "/api/v1/runs", json!({ "dag": super::samples::dag("t") }));
     let run = run["run"].as_str().expect("a run");
+    // Its stream ends: one that goes on would be read for ever.
+    wait_for("the end of the run", SOON, || {
+        let shown = ask("GET", &format!("/api/v1/runs/{run}"), Json::Null);
+        (shown["status"] == "succeeded").then_some(())
+    });
     ask("PUT", "/api/v1/pipelines/nightly", json!({ "dag": DAG }));
     let params = json!({ "epochs": 3, "where": "x", "all": [true, null, { "deep": 1.5 }] });
     let spec = json!({ "pipeline": "nightly", "cron": "0 3 1 1 *", "params": params });

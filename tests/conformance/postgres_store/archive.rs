@@ -53,8 +53,10 @@ impl Site {
         let key = signer.verifier().clone();
         let history = History::new(folder.path().join("checkpoints"), key.clone());
         let objects = Arc::new(MemoryObjects::new());
+        // As a server's does, it reads through the archive what has left the store.
+        let leaves = Arc::new(ArchivedLeaves::new(objects.clone()));
         let parts = PublisherParts {
-            store: store.clone(),
+            store: Arc::new(ArchivedStore::new(store.clone(), store.clone(), leaves)),
             checkpoints: Checkpoints::new(history, Arc::new(signer), SITE),
             objects: Some(objects.clone()),
             notes: None,

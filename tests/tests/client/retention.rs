@@ -23,7 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: u64 = 24 * 3_600 * 1_000;
 
 fn project() -> Project {
-    let mut project = Project::with("dag.yaml", "name: t\nsteps:\n  a: { run: echo words }\n");
+    let mut project =
+        Project::with("dag.yaml", "dagbook: v1\nname: t\nsteps:\n  a: { run: echo words }\n");
     let data = project.path().join("data").display().to_string();
     project.set("DAGBOOK_DATA", &data);
     project.set("DAGBOOK_RETENTION_EVERY_S", "1");
