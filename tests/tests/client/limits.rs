@@ -86,7 +86,8 @@ impl<'a> Tenant<'a> {
     }
 }
 
-const SLOW: &str = "name: slow\nsteps:\n  one: { run: sleep 30 }\n  two: { run: sleep 30 }\n";
+const SLOW: &str =
+    "dagbook: v1\nname: slow\nsteps:\n  one: { run: sleep 30 }\n  two: { run: sleep 30 }\n";
 
 #[test]
 fn a_tenant_with_too_many_open_runs_is_refused_with_the_numbers_until_one_is_over() {
@@ -181,7 +182,7 @@ fn tenants_of_weights_one_and_three_hold_a_quarter_and_three_quarters_on_the_rec
     let heavy = Tenant::new(&client, &served, "heavy", &["--weight", "300"]);
     let steps = |n: usize| -> String {
         let lines = (0..n).map(|n| format!("  s{n}: {{ run: sleep 0.3 }}\n"));
-        format!("name: work\nsteps:\n{}", lines.collect::<String>())
+        format!("dagbook: v1\nname: work\nsteps:\n{}", lines.collect::<String>())
     };
     let runs: Vec<(String, String)> =
         (0..3).map(|_| (heavy.run(&steps(60)), light.run(&steps(20)))).collect();
