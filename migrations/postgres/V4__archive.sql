@@ -101,11 +101,25 @@ $$;
 
 REVOKE ALL ON FUNCTION archive_let_go(bigint, bigint) FROM PUBLIC;
 
+-- Forgets idempotency keys from before an instant, at most so many, and a row for each. The one way
+-- in which keys go: a server has no right to delete of its own.
+CREATE FUNCTION append_keys_forget(before bigint, most bigint) RETURNS SETOF integer
+LANGUAGE sql SECURITY DEFINER AS $$
+    DELETE FROM append_key
+    WHERE (tenant, key) IN (SELECT tenant, key FROM append_key WHERE recorded_at < before LIMIT most)
+    RETURNING 1
+$$;
+
+REVOKE ALL ON FUNCTION append_keys_forget(bigint, bigint) FROM PUBLIC;
+
 -- Temporary tables of the caller must not stand in for ours.
 DO $$
 BEGIN
     EXECUTE format(
         'ALTER FUNCTION archive_let_go(bigint, bigint) SET search_path = %I, pg_temp',
+        current_schema());
+    EXECUTE format(
+        'ALTER FUNCTION append_keys_forget(bigint, bigint) SET search_path = %I, pg_temp',
         current_schema());
     EXECUTE format(
         'ALTER FUNCTION archive_is_right() SET search_path = %I, pg_temp', current_schema());

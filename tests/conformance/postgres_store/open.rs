@@ -38,9 +38,12 @@ async fn a_record_of_an_older_program_learns_which_of_its_streams_are_open() {
     drop(store);
     server.ask(
         &database,
-        "DROP INDEX stream_open;
+        "DROP TABLE archive_log, archive_stream, archive;
+         DROP FUNCTION archive_let_go(bigint, bigint), archive_is_right(),
+             append_keys_forget(bigint, bigint);
+         DROP INDEX append_key_age, stream_open;
          ALTER TABLE stream DROP COLUMN closed;
-         DELETE FROM refinery_schema_history WHERE name = 'open_streams'",
+         DELETE FROM refinery_schema_history WHERE name IN ('open_streams', 'archive')",
     );
     let address = url(&server.server.url_of(&database));
     let done = migrate(&address, Duration::from_secs(30)).expect("migrated");

@@ -1,3 +1,1 @@
-DELETE FROM append_key
-WHERE (tenant, key) IN (SELECT tenant, key FROM append_key WHERE recorded_at < $1 LIMIT $2)
-RETURNING 1
+SELECT append_keys_forget($1, $2)
