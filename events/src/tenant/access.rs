@@ -238,7 +238,8 @@ impl Access {
         active.map(|(id, token)| (id.as_str(), token))
     }
 
-    /// Whether some token other than this one works for ever as an admin, without any narrowing.
+    /// Whether some token other than this one works now as an admin, without any narrowing. It may
+    /// expire later: a site whose tokens all expire must be able to revoke each of them.
     fn has_other_admin(&self, now: Timestamp, but: &str) -> bool {
         self.active(now)
             .any(|(id, token)| id != but && token.role == Role::Admin && token.scopes.is_whole())
