@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::recorded::recorded_events;
 use super::words::{check_name, check_reason};
 use super::{Refusal, Scopes};
 use crate::access::Role;
 use crate::aggregate::Aggregate;
 use crate::digest::Sha256Digest;
+use crate::recorded::recorded_events;
 use crate::time::{Millis, Timestamp};
 
 /// The stream of a tenant's tokens and people.

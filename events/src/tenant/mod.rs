@@ -5,7 +5,6 @@
 //! ids and digests arrive in commands.
 
 mod access;
-mod recorded;
 mod refusal;
 mod scopes;
 mod secrets;

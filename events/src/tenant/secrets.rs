@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::recorded::recorded_events;
 use crate::aggregate::Aggregate;
+use crate::recorded::recorded_events;
 use crate::time::Timestamp;
 
 /// The stream of a tenant's secrets.

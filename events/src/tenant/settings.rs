@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Refusal;
-use super::recorded::recorded_events;
 use super::words::{check_labels, check_name, check_reason, check_zone};
 use crate::admission::Quota;
 use crate::aggregate::Aggregate;
+use crate::recorded::recorded_events;
 use crate::time::Timestamp;
 
 /// The stream of a tenant's settings.

@@ -45,4 +45,4 @@ macro_rules! recorded_events {
     };
 }
 
-pub(super) use recorded_events;
+pub(crate) use recorded_events;
