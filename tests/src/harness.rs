@@ -9,6 +9,7 @@ use dagbook::app::ports::NoCache;
 use dagbook::app::source::Loaded;
 use dagbook::app::stamp;
 use dagbook::app::submit::{Stamp, submission};
+use dagbook::runtime::news::News;
 use dagbook::runtime::record::Recorder;
 use dagbook::runtime::{Deps, NoOwnership, Runtime, Watch, start};
 use dagbook_events::dag::SourceBundle;
@@ -63,6 +64,7 @@ impl Rig {
         slots: u32,
     ) -> Self {
         let deps = Deps {
+            news: News::of(store.clone()),
             store,
             blobs,
             shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),

@@ -14,6 +14,7 @@ use dagbook::app::principal::Principal;
 use dagbook::app::schedules::{self, Pace};
 use dagbook::app::services::{EngineDoor, Services};
 use dagbook::engine::{Decided, Outgoing, StreamPart};
+use dagbook::runtime::news::News;
 use dagbook::runtime::record::Recorder;
 use dagbook::runtime::{Deps, NoOwnership, PATIENCE};
 use dagbook_events::access::Role;
@@ -110,6 +111,7 @@ impl World {
         )));
         let deps = Deps {
             store: store.clone(),
+            news: News::of(store.clone()),
             blobs: Arc::new(MemoryBlobs::default()),
             shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
             executors: Registry::new(),
@@ -135,12 +137,14 @@ impl World {
         };
         let services = Services {
             store: store.clone(),
+            news: deps.news.clone(),
             blobs: deps.blobs.clone(),
             shelf: deps.shelf.clone(),
             clock: clock.clone(),
             rng: deps.rng.clone(),
             recorder,
             engine: Arc::new(door),
+            numbers: Default::default(),
         };
         Self { store, clock, services, hangs, hung, tenant }
     }

@@ -68,7 +68,8 @@ pub trait Shelf: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ShelfItem>, ReadError>;
     /// Adds to a counter that begins at 0, and answers its new value. The counter is never below
-    /// `at_least` before the addition.
+    /// `at_least` before the addition. It is as durable as whatever is appended after it: a value
+    /// in no event may be answered again after the machine of the store has failed.
     async fn count(
         &self,
         tenant: &TenantId,

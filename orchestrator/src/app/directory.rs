@@ -27,6 +27,7 @@ use super::authenticate::Authenticate;
 use super::error::AppError;
 use super::principal::{Principal, SITE_TENANT};
 use super::token_text::TokenText;
+use crate::runtime::news::News;
 
 pub use self::used::USED_PREFIX;
 
@@ -45,6 +46,7 @@ pub struct Directory {
 
 struct Shared {
     store: Arc<dyn EventStore>,
+    news: News,
     shelf: Arc<dyn Shelf>,
     clock: Arc<dyn Clock>,
     /// The tenant of the server itself, which is there without having been created.
@@ -85,6 +87,8 @@ impl Shared {
 pub struct DirectoryParts {
     /// The record.
     pub store: Arc<dyn EventStore>,
+    /// What is new in it.
+    pub news: News,
     /// Where last uses are noted.
     pub shelf: Arc<dyn Shelf>,
     /// Time, for what expires.
@@ -100,12 +104,13 @@ impl Directory {
     /// # Errors
     /// Where the record cannot be read.
     pub async fn open(parts: DirectoryParts) -> Result<Self, AppError> {
-        let DirectoryParts { store, shelf, clock, home } = parts;
+        let DirectoryParts { store, news, shelf, clock, home } = parts;
         let site = TenantId::new(SITE_TENANT).map_err(|e| AppError::Internal(e.to_string()))?;
         let book = Book::load(store.as_ref(), [&home, &site]).await?;
         let (reached, _) = watch::channel(book.reached);
         let shared = Arc::new(Shared {
             store,
+            news,
             shelf,
             clock,
             home,

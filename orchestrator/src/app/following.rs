@@ -17,10 +17,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use super::error::AppError;
 use super::reports::{self, EventReport};
 use super::services::Services;
+use crate::runtime::news::News;
 use crate::runtime::record::Recorder;
 
-/// Events that the tail reads at one time.
-const PAGE: usize = 1_000;
 /// Events that a follower reads at one time while it catches up.
 const BACKLOG: usize = 200;
 /// Events that a slow follower may be behind before it must read the record again.
@@ -62,6 +61,7 @@ pub struct Following {
 
 struct Shared {
     store: Arc<dyn EventStore>,
+    news: News,
     blobs: Arc<dyn Blobs>,
     recorder: Recorder,
     streams: Mutex<Streams>,
@@ -95,6 +95,7 @@ impl Following {
     pub fn start(services: &Services, places: usize, per_tenant: usize) -> Self {
         let shared = Arc::new(Shared {
             store: services.store.clone(),
+            news: services.news.clone(),
             blobs: services.blobs.clone(),
             recorder: services.recorder.clone(),
             streams: Mutex::default(),
@@ -322,25 +323,22 @@ async fn follow(shared: Arc<Shared>) {
 }
 
 async fn advance(shared: &Shared, cursor: Option<Position>) -> Result<Position, AppError> {
-    let store = &shared.store;
     let Some(mut cursor) = cursor else {
-        let head = store.head().await?;
+        let head = shared.store.head().await?;
         let _streams = lock(&shared.streams);
         shared.stands.send_replace(true);
         return Ok(head);
     };
-    store.wait_beyond(cursor, WAIT).await?;
-    loop {
-        let page = store.read_after(cursor, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(cursor) };
+    let head = shared.news.wait_beyond(cursor, WAIT).await?;
+    while cursor < head {
+        let page = shared.news.after(cursor).await?;
+        let Some(last) = page.last() else { break };
         cursor = last.position;
         for recorded in &page {
             shared.hand_out(recorded).await;
         }
-        if page.len() < PAGE {
-            return Ok(cursor);
-        }
     }
+    Ok(cursor)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,13 +5,15 @@ use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::{RunId, StreamName, TenantId};
 use dagbook_events::ports::Recorded;
 use dagbook_events::project::run_status;
-use dagbook_events::run::fold;
+use dagbook_events::run::{RunFact, fold};
 use dagbook_events::time::Timestamp;
 use serde_json::{Map, Value as Json};
 
 use super::reports::RunRow;
 use crate::runtime::record::{RecordError, Recorder};
 
+/// Events that are read at first: most runs have no more, and then nothing else is asked.
+const YOUNG: usize = 128;
 /// Stale reports and releases may follow the end of a run; more than so many are not looked at.
 const BEHIND_THE_END: u64 = 64;
 
@@ -61,17 +63,20 @@ pub async fn head(
 ) -> Result<Option<RunHead>, RecordError> {
     let stream = StreamName::run(run);
     let events = recorder.store().read_stream(tenant, &stream, 0, 1).await?;
-    let Some(first) = events.first() else { return Ok(None) };
+    events.first().map(|first| head_in(run, first)).transpose()
+}
+
+fn head_in(run: RunId, first: &Recorded) -> Result<RunHead, RecordError> {
     let (envelope, data) = parse(first)?;
     let text = |name: &str| data.get(name).and_then(Json::as_str).unwrap_or_default().to_string();
-    Ok(Some(RunHead {
+    Ok(RunHead {
         run,
         number: data.get("number").and_then(Json::as_u64).unwrap_or(0),
         pipeline: text("pipeline"),
         trigger: text("trigger"),
         parent: data.get("parent").and_then(|p| p.get("run")?.as_str()?.parse().ok()),
         submitted_at: envelope.at,
-    }))
+    })
 }
 
 /// How the run ended; none while it goes on.
@@ -80,10 +85,27 @@ pub async fn end(
     tenant: &TenantId,
     run: RunId,
 ) -> Result<Option<RunEnd>, RecordError> {
+    let begins = recorder.store().read_stream(tenant, &StreamName::run(run), 0, YOUNG).await?;
+    end_behind(recorder, tenant, run, &begins).await
+}
+
+/// How the run ended, whose first events are these.
+async fn end_behind(
+    recorder: &Recorder,
+    tenant: &TenantId,
+    run: RunId,
+    begins: &[Recorded],
+) -> Result<Option<RunEnd>, RecordError> {
+    if begins.len() < YOUNG {
+        return end_in(begins);
+    }
     let stream = StreamName::run(run);
     let length = length(recorder, tenant, &stream).await?;
     let from = length.saturating_sub(BEHIND_THE_END);
-    let last = recorder.store().read_stream(tenant, &stream, from, 2 * 64).await?;
+    end_in(&recorder.store().read_stream(tenant, &stream, from, 2 * 64).await?)
+}
+
+fn end_in(last: &[Recorded]) -> Result<Option<RunEnd>, RecordError> {
     for recorded in last.iter().rev() {
         let (envelope, data) = parse(recorded)?;
         if envelope.kind == "run.finished" {
@@ -98,7 +120,22 @@ pub async fn end(
     Ok(None)
 }
 
-/// The run in the shape that lists print.
+/// The run in the shape that lists print; none when nothing is recorded of it. A young run is
+/// read once.
+pub async fn row_of(
+    recorder: &Recorder,
+    tenant: &TenantId,
+    run: RunId,
+    is_driven: impl Fn(RunId) -> bool,
+    now: Timestamp,
+) -> Result<Option<RunRow>, RecordError> {
+    let begins = recorder.store().read_stream(tenant, &StreamName::run(run), 0, YOUNG).await?;
+    let Some(first) = begins.first() else { return Ok(None) };
+    let head = head_in(run, first)?;
+    Ok(Some(row_behind(recorder, tenant, head, &begins, is_driven, now).await?))
+}
+
+/// The same of a run whose beginning was read.
 pub async fn row(
     recorder: &Recorder,
     tenant: &TenantId,
@@ -106,13 +143,26 @@ pub async fn row(
     is_driven: impl Fn(RunId) -> bool,
     now: Timestamp,
 ) -> Result<RunRow, RecordError> {
-    let end = end(recorder, tenant, head.run).await?;
+    let stream = StreamName::run(head.run);
+    let begins = recorder.store().read_stream(tenant, &stream, 0, YOUNG).await?;
+    row_behind(recorder, tenant, head, &begins, is_driven, now).await
+}
+
+async fn row_behind(
+    recorder: &Recorder,
+    tenant: &TenantId,
+    head: RunHead,
+    begins: &[Recorded],
+    is_driven: impl Fn(RunId) -> bool,
+    now: Timestamp,
+) -> Result<RunRow, RecordError> {
+    let end = end_behind(recorder, tenant, head.run, begins).await?;
     let (status, reason, until) = match &end {
         Some(end) => (end.status.clone(), end.reason.clone(), end.at),
         None if !is_driven(head.run) => ("interrupted".to_string(), String::new(), now),
         None => {
-            let state = fold(&recorder.facts(tenant, head.run).await?);
-            (run_status(&state).to_string(), String::new(), now)
+            let facts = facts_behind(recorder, tenant, head.run, begins).await?;
+            (run_status(&fold(&facts)).to_string(), String::new(), now)
         }
     };
     Ok(RunRow {
@@ -129,7 +179,25 @@ pub async fn row(
     })
 }
 
-/// Events of a stream: versions are dense, so the end is found by doubling and halving.
+/// All facts of the run whose first events are these.
+async fn facts_behind(
+    recorder: &Recorder,
+    tenant: &TenantId,
+    run: RunId,
+    begins: &[Recorded],
+) -> Result<Vec<RunFact>, RecordError> {
+    if begins.len() >= YOUNG {
+        return recorder.facts(tenant, run).await;
+    }
+    let mut facts = Vec::with_capacity(begins.len());
+    for recorded in begins {
+        facts.push(recorder.read(recorded).await?.fact);
+    }
+    Ok(facts)
+}
+
+/// Events of a stream that is not young: versions are dense, so the end is found by doubling and
+/// halving.
 async fn length(
     recorder: &Recorder,
     tenant: &TenantId,
@@ -138,11 +206,11 @@ async fn length(
     let has = async |version: u64| -> Result<bool, RecordError> {
         Ok(!recorder.store().read_stream(tenant, stream, version, 1).await?.is_empty())
     };
-    let mut beyond = 16;
+    let mut beyond = 2 * YOUNG as u64;
     while has(beyond).await? {
         beyond *= 2;
     }
-    let (mut low, mut high) = (0, beyond);
+    let (mut low, mut high) = (YOUNG as u64, beyond);
     while low < high {
         let middle = low + (high - low) / 2;
         if has(middle).await? {

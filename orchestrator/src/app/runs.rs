@@ -17,7 +17,6 @@ use futures_util::StreamExt as _;
 
 use super::error::AppError;
 use super::listing::{self, RunHead};
-use super::number;
 use super::pipelines;
 use super::principal::Principal;
 use super::reports::{self, RunFilter, RunRow, WhyReport};
@@ -105,10 +104,9 @@ impl Wanted {
 
 /// One run in the shape that lists show.
 pub async fn row(services: &Services, tenant: &TenantId, run: RunId) -> Result<RunRow, AppError> {
-    let recorder = &services.recorder;
-    let head = listing::head(recorder, tenant, run).await?;
-    let head = head.ok_or_else(|| AppError::not_found("run", run))?;
-    Ok(listing::row(recorder, tenant, head, |_| true, services.clock.now()).await?)
+    let now = services.clock.now();
+    let row = listing::row_of(&services.recorder, tenant, run, |_| true, now).await?;
+    row.ok_or_else(|| AppError::not_found("run", run))
 }
 
 /// Refuses a run that the tenant does not have.
@@ -167,6 +165,8 @@ pub struct Intake<'a> {
     pub run: RunId,
     /// `traceparent` of whoever submits.
     pub traceparent: Option<&'a str>,
+    /// Whether the same request was begun before, so that the run may be there already.
+    pub again: bool,
 }
 
 /// Plans the source and takes it in. A run that is there under this id already is the same
@@ -182,7 +182,7 @@ pub async fn submit(
     intake: Intake<'_>,
 ) -> Result<RunRow, AppError> {
     by.require(Permission::SubmitRuns)?;
-    if let Some(done) = done_before(services, &by.tenant, intake.run).await? {
+    if let Some(done) = done_before(services, &by.tenant, intake).await? {
         return Ok(done);
     }
     let stamp = stamp(services, &by.tenant, intake.run).await?;
@@ -237,7 +237,7 @@ pub async fn retry(
 ) -> Result<RunRow, AppError> {
     by.require(Permission::SubmitRuns)?;
     let earlier = view(services, &by.tenant, run).await?;
-    if let Some(done) = done_before(services, &by.tenant, intake.run).await? {
+    if let Some(done) = done_before(services, &by.tenant, intake).await? {
         return Ok(done);
     }
     let stamp = stamp(services, &by.tenant, intake.run).await?;
@@ -255,8 +255,17 @@ pub async fn retry(
     take_in(services, by, submitted, intake).await
 }
 
-/// The run of a request that was made before and cut off before its answer was kept.
+/// The run of a request that was made before and cut off before its answer was kept. Of one that
+/// comes for the first time there is none: its run's id was made for it.
 pub(super) async fn done_before(
+    services: &Services,
+    tenant: &TenantId,
+    intake: Intake<'_>,
+) -> Result<Option<RunRow>, AppError> {
+    if intake.again { taken_in(services, tenant, intake.run).await } else { Ok(None) }
+}
+
+async fn taken_in(
     services: &Services,
     tenant: &TenantId,
     run: RunId,
@@ -273,7 +282,8 @@ pub(super) async fn stamp(
     tenant: &TenantId,
     run: RunId,
 ) -> Result<Stamp, AppError> {
-    let number = number::next(&services.recorder, services.shelf.as_ref(), tenant).await?;
+    let (recorder, shelf) = (&services.recorder, services.shelf.as_ref());
+    let number = services.numbers.next(recorder, shelf, tenant).await?;
     Ok(Stamp { run, number, tenant: tenant.clone() })
 }
 
@@ -288,7 +298,7 @@ pub(super) async fn take_in(
         Ok(()) => row(services, &tenant, run).await,
         // Nobody else has this id: it was taken in by an earlier try of the same request.
         Err(AppError::Conflict(reason)) => {
-            done_before(services, &tenant, run).await?.ok_or(AppError::Conflict(reason))
+            taken_in(services, &tenant, run).await?.ok_or(AppError::Conflict(reason))
         }
         Err(error) => Err(error),
     }
@@ -306,7 +316,6 @@ pub async fn ask(
     ask: Ask,
 ) -> Result<RunRow, AppError> {
     by.require(Permission::ActOnRuns)?;
-    exists(services, &by.tenant, run).await?;
     services.engine.ask(&by.tenant, run, ask, &by.actor).await?;
     row(services, &by.tenant, run).await
 }

@@ -9,7 +9,9 @@ use dagbook_events::run::Ask;
 use dagbook_events::run::event::Submitted;
 
 use super::error::AppError;
+use super::number::Numbers;
 use super::ports::WaitFigures;
+use crate::runtime::news::News;
 use crate::runtime::record::Recorder;
 
 /// What use cases work with.
@@ -17,6 +19,8 @@ use crate::runtime::record::Recorder;
 pub struct Services {
     /// The record.
     pub store: Arc<dyn EventStore>,
+    /// What is new in it, for all who follow it.
+    pub news: News,
     /// Content by hash.
     pub blobs: Arc<dyn Blobs>,
     /// Small things that change.
@@ -29,6 +33,8 @@ pub struct Services {
     pub recorder: Recorder,
     /// The engine, wherever it is.
     pub engine: Arc<dyn EngineDoor>,
+    /// Numbers of runs, for people.
+    pub numbers: Numbers,
 }
 
 /// The engine as edges see it. In the process that leads it is asked directly; in another, the

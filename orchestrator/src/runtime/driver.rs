@@ -107,7 +107,8 @@ impl Driver {
             self.step(Input::Place { executor, place });
         }
         let start = self.deps.leading.as_ref().map(|leading| leading.from);
-        let tail = tail::follow(self.recorder.clone(), self.own.clone(), start, self.wakes.clone());
+        let reads = (self.recorder.clone(), self.deps.news.clone());
+        let tail = tail::follow(reads, self.own.clone(), start, self.wakes.clone());
         let alarm = self.life.alarm("the look at what others append");
         let tail = tokio::spawn(async move {
             let _alarm = alarm;

@@ -5,6 +5,7 @@ mod driver;
 mod handle;
 mod interpret;
 mod life;
+pub mod news;
 mod ownership;
 pub mod record;
 mod tail;
@@ -26,11 +27,15 @@ pub use ownership::{NoOwnership, Owned, Ownership};
 use crate::app::ports::CacheIndex;
 use crate::config::Limits;
 
+use self::news::News;
+
 /// What the runtime is made of. Plain ports: wiring decides what stands behind them.
 #[derive(Clone)]
 pub struct Deps {
     /// The record.
     pub store: Arc<dyn EventStore>,
+    /// What is new in it, for all who follow it.
+    pub news: News,
     /// Sources, artifacts, long outputs.
     pub blobs: Arc<dyn Blobs>,
     /// Small things that change.

@@ -10,6 +10,7 @@ use dagbook_events::ids::Position;
 use dagbook_events::ports::Recorded;
 use tokio::sync::mpsc;
 
+use super::news::News;
 use super::record::Recorder;
 use super::wake::Wake;
 
@@ -53,7 +54,7 @@ impl OwnRanges {
 
 /// Follows the store until the driver is gone.
 pub(super) async fn follow(
-    recorder: Recorder,
+    (recorder, news): (Recorder, News),
     own: OwnRanges,
     start: Option<Position>,
     wakes: mpsc::WeakUnboundedSender<Wake>,
@@ -82,7 +83,7 @@ pub(super) async fn follow(
         }
         cursor = own.skip(cursor);
         while cursor < head {
-            let Ok(page) = recorder.store().read_after(cursor, 500).await else { break };
+            let Ok(page) = news.after(cursor).await else { break };
             let Some(last) = page.last().map(|r| r.position) else { break };
             for recorded in &page {
                 if !own.covers(recorded.position)

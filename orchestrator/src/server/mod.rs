@@ -38,6 +38,7 @@ use crate::app::schedules::{self, Pace};
 use crate::app::services::Services;
 use crate::app::{quotas, waits};
 use crate::config::{Config, DataDir};
+use crate::runtime::news::News;
 use crate::runtime::record::Recorder;
 use crate::runtime::{PATIENCE, Runtime};
 use crate::telemetry::Telemetry;
@@ -135,8 +136,6 @@ impl Server {
         let telemetry = options.telemetry.clone();
         let leases = installation.leases.clone().ok_or(StartError::NoLeases)?;
         let leases = MeasuredLeases::around(leases, telemetry.metrics.clone());
-        let store = installation.deps.store.clone();
-        installation.deps.store = MeasuredStore::around(store, telemetry.metrics.clone());
         let keeper = Arc::new(Mutex::new(installation.keeper.take()));
         installation.deps.patience = options.patience;
         let installation = Arc::new(installation);
@@ -196,12 +195,14 @@ impl Server {
         supervisor.spawn("the picture of what waits", picture);
         let services = Services {
             store: deps.store.clone(),
+            news: deps.news.clone(),
             blobs: deps.blobs.clone(),
             shelf: deps.shelf.clone(),
             clock: deps.clock.clone(),
             rng: deps.rng.clone(),
             recorder,
             engine: Arc::new(door),
+            numbers: Default::default(),
         };
         let server = Self {
             keeper,
@@ -368,7 +369,11 @@ async fn open(options: &ServerOptions) -> Result<(Installation, Directory), Star
 }
 
 async fn try_open(options: &ServerOptions) -> Result<(Installation, Directory), StartError> {
-    let installation = Installation::open(&options.config, &options.data, Purpose::Serve).await?;
+    let purpose = Purpose::Serve;
+    let mut installation = Installation::open(&options.config, &options.data, purpose).await?;
+    let (deps, metrics) = (&mut installation.deps, options.telemetry.metrics.clone());
+    deps.store = MeasuredStore::around(deps.store.clone(), metrics);
+    deps.news = News::of(deps.store.clone());
     let directory = Directory::open(installation.directory_parts()).await?;
     Ok((installation, directory))
 }

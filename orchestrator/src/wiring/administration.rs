@@ -116,12 +116,14 @@ impl Installation {
         let deps = &self.deps;
         let services = Services {
             store: deps.store.clone(),
+            news: deps.news.clone(),
             blobs: deps.blobs.clone(),
             shelf: self.shelf.clone(),
             clock: deps.clock.clone(),
             rng: deps.rng.clone(),
             recorder: Recorder::new(deps),
             engine: Arc::new(NoEngine),
+            numbers: Default::default(),
         };
         let directory = Directory::open(self.directory_parts()).await?;
         Ok(Administration { services, directory, sealer: self.site_keys.clone() })
@@ -131,6 +133,7 @@ impl Installation {
     pub fn directory_parts(&self) -> DirectoryParts {
         DirectoryParts {
             store: self.deps.store.clone(),
+            news: self.deps.news.clone(),
             shelf: self.shelf.clone(),
             clock: self.deps.clock.clone(),
             home: self.deps.tenant.clone(),

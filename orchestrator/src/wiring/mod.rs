@@ -46,6 +46,7 @@ pub use self::witness::{WitnessOpenError, WitnessPlace, open_witness};
 use crate::adapters::{CacheFiles, RunLocks, SealedSecrets, SecretFiles, SiteKeys};
 use crate::config::{Config, DataDir, Migrate};
 use crate::runtime::Deps;
+use crate::runtime::news::News;
 
 /// How long the first comparison with the copy is waited for.
 const FIRST_LOOK: Duration = Duration::from_secs(15);
@@ -287,6 +288,7 @@ pub fn deps(
         DiskBlobs::open(layout.blobs()).map_err(|e| folder(&layout.blobs())(e.to_string()))?,
     );
     Ok(Deps {
+        news: News::of(store.clone()),
         store,
         blobs,
         // A copy of the record has none; what is put here is forgotten.

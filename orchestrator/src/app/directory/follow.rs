@@ -15,8 +15,6 @@ const WAIT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(500);
 /// How often last uses are written down, at the soonest.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// Events read at a time.
-const PAGE: usize = 1_000;
 
 /// Never returns.
 pub(super) async fn follow(shared: Arc<Shared>) {
@@ -52,14 +50,14 @@ pub(super) async fn note_uses(shared: Arc<Shared>) {
 
 async fn turn(shared: &Shared) -> Result<(), AppError> {
     let reached = shared.book().reached;
-    let head = shared.store.wait_beyond(reached, WAIT).await?;
+    let head = shared.news.wait_beyond(reached, WAIT).await?;
     if head < reached {
         // The record was put back to an older state.
         return load_again(shared).await;
     }
     let mut cursor = reached;
     while cursor < head {
-        let page = shared.store.read_after(cursor, PAGE).await?;
+        let page = shared.news.after(cursor).await?;
         let Some(last) = page.last() else { break };
         cursor = last.position;
         let mut has_gap = false;

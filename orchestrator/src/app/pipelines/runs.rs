@@ -84,7 +84,7 @@ pub async fn run(
     intake: Intake<'_>,
 ) -> Result<RunRow, AppError> {
     by.require_of(Permission::SubmitRuns, Some(name))?;
-    if let Some(done) = runs::done_before(services, &by.tenant, intake.run).await? {
+    if let Some(done) = runs::done_before(services, &by.tenant, intake).await? {
         return Ok(done);
     }
     let pipeline = existing(services, &by.tenant, name).await?.state;

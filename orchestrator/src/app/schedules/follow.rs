@@ -12,7 +12,7 @@ use crate::app::error::AppError;
 use crate::app::services::Services;
 use crate::app::streams;
 
-/// Streams and events read at a time.
+/// Streams read at a time.
 const PAGE: usize = 500;
 /// How long the store is asked for something new before it is asked again.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -74,11 +74,11 @@ pub(super) async fn follow(
     loop {
         let head = tokio::select! {
             () = pages.closed() => return,
-            head = services.store.wait_beyond(cursor, PATIENCE) => head,
+            head = services.news.wait_beyond(cursor, PATIENCE) => head,
         };
         let page = match head {
             Ok(head) if head <= cursor => continue,
-            Ok(_) => services.store.read_after(cursor, PAGE).await,
+            Ok(_) => services.news.after(cursor).await,
             Err(error) => Err(error),
         };
         match page {

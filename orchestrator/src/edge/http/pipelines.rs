@@ -19,7 +19,7 @@ use crate::app::pipelines;
 use crate::app::reports::{
     LatestDifference, PipelineReport, PipelineVersionReport, Registration, RunRow,
 };
-use crate::app::runs::{self, Intake};
+use crate::app::runs;
 
 /// The routes.
 pub fn routes() -> OpenApiRouter<Api> {
@@ -220,7 +220,7 @@ async fn run(
     headers: HeaderMap,
     Json(body): Json<RunBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let intake = Intake { run: stamped.run_id(), traceparent: trace(&headers) };
+    let intake = stamped.intake(trace(&headers));
     let (services, params) = (&api.services, params(&body.params));
     let row = pipelines::run(services, &caller.0, &name, body.version, params, intake).await?;
     Ok(created(row))

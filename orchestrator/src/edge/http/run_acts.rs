@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use super::runs::{created, params, run_id, trace};
 use super::{Api, Caller, Json, Path, Problem, Stamped};
 use crate::app::reports::RunRow;
-use crate::app::runs::{self, Edition, Intake};
+use crate::app::runs::{self, Edition};
 use crate::app::submit::Again;
 
 /// Longest comment or reason.
@@ -168,7 +168,7 @@ async fn retry(
         (false, Some(step)) => Again::From(bounded(step, NAME_MAX)?),
         (false, None) => Again::All,
     };
-    let intake = Intake { run: stamped.run_id(), traceparent: trace(&headers) };
+    let intake = stamped.intake(trace(&headers));
     let what = (&again, params(&body.params));
     let edition = if body.latest { Edition::Latest } else { Edition::Same };
     let row = runs::retry(&api.services, &caller.0, run_id(&id)?, what, edition, intake).await?;

@@ -126,13 +126,20 @@ async fn stream(
     let (services, tenant) = (&api.services, caller.tenant());
     // Whoever finds no place costs nothing more.
     let place = enter(&api, &caller)?;
-    runs::exists(services, tenant, run).await?;
     let mut follower = api.following.run(tenant, run, from);
     let first = match timeout(api.limits.request, follower.recorded()).await {
         Ok(first) => first?,
         Err(_) => return Err(AppError::unavailable("the record does not answer").into()),
     };
-    let is_over = crate::app::listing::end(&services.recorder, tenant, run).await?.is_some();
+    // Told from its beginning, a run says itself that it is over.
+    let is_over = match from {
+        0 if first.is_none() => return Err(AppError::not_found("run", run).into()),
+        0 => false,
+        _ => {
+            runs::exists(services, tenant, run).await?;
+            crate::app::listing::end(&services.recorder, tenant, run).await?.is_some()
+        }
+    };
     let first = match first {
         // Recorded between the two questions, it is not lost.
         None if is_over => follower.recorded().await?,

@@ -22,7 +22,7 @@ use super::{Api, Caller, Cursor, Json, Page, Path, Problem, Query, Stamped};
 use crate::app::error::AppError;
 use crate::app::pipelines;
 use crate::app::reports::{self, PlanReport, RunFilter, RunReport, RunRow, WhyReport};
-use crate::app::runs::{self, Intake, Wanted};
+use crate::app::runs::{self, Wanted};
 use crate::app::source::Loaded;
 use crate::app::{select, sources};
 
@@ -205,7 +205,7 @@ async fn submit(
     headers: HeaderMap,
     Json(body): Json<SubmitBody>,
 ) -> Result<impl IntoResponse, Problem> {
-    let intake = Intake { run: stamped.run_id(), traceparent: trace(&headers) };
+    let intake = stamped.intake(trace(&headers));
     let (services, params) = (&api.services, params(&body.params));
     if let Some(name) = &body.pipeline {
         if body.dag.is_some() || body.source.is_some() || !body.files.is_empty() {

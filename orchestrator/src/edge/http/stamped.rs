@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Api, Problem};
+use crate::app::runs::Intake;
 
 /// What ids are made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,11 @@ impl Stamped {
     /// The id of the run that the request makes.
     pub fn run_id(&self) -> RunId {
         RunId(self.id("run"))
+    }
+
+    /// Under which id its run is taken in.
+    pub fn intake<'a>(&self, traceparent: Option<&'a str>) -> Intake<'a> {
+        Intake { run: self.run_id(), traceparent, again: self.again }
     }
 
     /// The id of another thing that it makes, by a name of its own.

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod,
+    Runtime,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -41,6 +42,9 @@ impl Readers {
         let count = Arc::clone(&made);
         let pool = Pool::builder(manager)
             .max_size(most.max(1))
+            // The one that was used last: it has prepared what is asked most, and the server's
+            // process behind it has its tables at hand. Few are made where few are needed.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(WAIT))
             .create_timeout(Some(WAIT))

@@ -66,7 +66,7 @@ impl Reading {
 
     pub(super) async fn after(&self, cursor: Position, limit: usize) -> Answer<Vec<Recorded>> {
         let (cursor, limit) = (bound(cursor.0), bound(limit as u64));
-        self.events(include_str!("sql/events_after.sql"), &[&cursor, &limit]).await
+        self.events(include_str!("sql/events_after.sql"), &[&cursor, &limit], None).await
     }
 
     pub(super) async fn stream(
@@ -76,10 +76,11 @@ impl Reading {
         from: u64,
         limit: usize,
     ) -> Answer<Vec<Recorded>> {
+        let of = (tenant, stream);
         let (tenant, stream) = (tenant.as_str(), stream.as_str());
         let (from, limit) = (bound(from), bound(limit as u64));
         let sql = include_str!("sql/events_of_stream.sql");
-        self.events(sql, &[&tenant, &stream, &from, &limit]).await
+        self.events(sql, &[&tenant, &stream, &from, &limit], Some(of)).await
     }
 
     pub(super) async fn log(
@@ -89,7 +90,7 @@ impl Reading {
         limit: usize,
     ) -> Answer<Vec<Recorded>> {
         let (tenant, from, limit) = (tenant.as_str(), bound(from), bound(limit as u64));
-        self.events(include_str!("sql/events_of_log.sql"), &[&tenant, &from, &limit]).await
+        self.events(include_str!("sql/events_of_log.sql"), &[&tenant, &from, &limit], None).await
     }
 
     pub(super) async fn stream_names(
@@ -169,8 +170,13 @@ impl Reading {
     }
 
     /// Reads events and checks each leaf against its hash, so that a damaged byte is never
-    /// taken for history.
-    async fn events(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Answer<Vec<Recorded>> {
+    /// taken for history. `of`: the one stream that was asked for, which is then not looked up.
+    async fn events(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+        of: Option<(&TenantId, &StreamName)>,
+    ) -> Answer<Vec<Recorded>> {
         for _ in 0..TRIES {
             let era = self.era();
             let rows = self.readers.rows(sql, params).await?;
@@ -178,7 +184,13 @@ impl Reading {
             for row in &rows {
                 streams.push(get::<i64>(row, 1).map_err(damaged)?);
             }
-            let names = self.names.of(&self.readers, era, streams.iter().copied()).await?;
+            let names = match of {
+                Some((tenant, stream)) => {
+                    let named = |id: &Ref| (*id, (tenant.clone(), stream.clone()));
+                    streams.first().map(named).into_iter().collect()
+                }
+                None => self.names.of(&self.readers, era, streams.iter().copied()).await?,
+            };
             // Otherwise rows and names may be of different servers.
             if self.era() == era {
                 return Self::checked(&rows, &streams, &names);
