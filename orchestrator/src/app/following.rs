@@ -1,5 +1,6 @@
 //! Followers of runs. One tail of the record for each process hands what is new to all who
-//! follow; the record is read once for everyone, and not at all while nobody follows.
+//! follow; the record is read once for everyone, and not at all once nobody has followed for a
+//! while.
 //!
 //! A follower is entered before it reads what is recorded already, so that nothing falls between
 //! the two; what comes twice is told apart by its version.
@@ -13,6 +14,7 @@ use dagbook_events::ports::{Blobs, EventStore, Recorded};
 use dagbook_events::time::Millis;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::time::Instant;
 
 use super::error::AppError;
 use super::reports::{self, EventReport};
@@ -23,9 +25,11 @@ use crate::runtime::record::Recorder;
 /// Events that a follower reads at one time while it catches up.
 const BACKLOG: usize = 200;
 /// Events that a slow follower may be behind before it must read the record again.
-const BEHIND: usize = 256;
+const BEHIND: usize = 64;
 /// How long one question for news lasts.
 const WAIT: Duration = Duration::from_secs(10);
+/// How long the tail stands on behind the last who followed, for whoever comes next.
+const STAYS: Duration = Duration::from_secs(5);
 /// How long to wait after the store did not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 /// When one who was refused may come again.
@@ -237,10 +241,16 @@ impl Shared {
     fn is_followed(&self) -> bool {
         let mut streams = lock(&self.streams);
         streams.retain(|_, live| live.receiver_count() > 0);
+        !streams.is_empty()
+    }
+
+    /// Gives up where the tail stands, unless somebody has come.
+    fn gives_up(&self) -> bool {
+        let streams = lock(&self.streams);
         if streams.is_empty() {
             self.stands.send_replace(false);
         }
-        !streams.is_empty()
+        streams.is_empty()
     }
 
     async fn tell(&self, recorded: &Recorded) -> Result<Told, AppError> {
@@ -305,11 +315,16 @@ pub async fn events(
 /// Reads what is new, as long as someone follows.
 async fn follow(shared: Arc<Shared>) {
     let mut cursor: Option<Position> = None;
+    let mut followed = Instant::now();
     loop {
-        if !shared.is_followed() {
-            // Whoever comes next reads for itself what is recorded until then.
-            cursor = None;
-            shared.someone.notified().await;
+        if shared.is_followed() {
+            followed = Instant::now();
+        } else if cursor.is_none() || followed.elapsed() >= STAYS {
+            if shared.gives_up() {
+                // Whoever comes next reads for itself what is recorded until then.
+                cursor = None;
+                shared.someone.notified().await;
+            }
             continue;
         }
         match advance(&shared, cursor).await {

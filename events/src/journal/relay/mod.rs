@@ -39,6 +39,9 @@ pub struct RelayLimits {
     pub look_again: Duration,
     /// The longest pause after an error.
     pub longest_pause: Duration,
+    /// So long what comes behind something new is waited for, so that it goes with it: each turn
+    /// asks the store and the copy, however little it carries.
+    pub gather: Duration,
 }
 
 impl Default for RelayLimits {
@@ -49,6 +52,7 @@ impl Default for RelayLimits {
             samples: 8,
             look_again: Duration::from_secs(10),
             longest_pause: Duration::from_secs(5),
+            gather: Duration::from_millis(10),
         }
     }
 }
@@ -225,6 +229,9 @@ impl Relay {
         if head < end.last {
             // The store is not the one that was compared.
             self.end = None;
+        }
+        if head > end.last {
+            tokio::time::sleep(self.limits.gather).await;
         }
         Ok(())
     }

@@ -33,7 +33,9 @@ impl Listener {
         Self(tokio::spawn(async move {
             let mut backoff = Backoff::new(LONGEST_WAIT);
             loop {
-                if listen(&url, &reading, &wakeups, &writer).await.is_some() {
+                let heard = listen(&url, &reading, &wakeups, &writer).await;
+                wakeups.hear(false);
+                if heard.is_some() {
                     backoff = Backoff::new(LONGEST_WAIT);
                 }
                 tokio::time::sleep(backoff.next()).await;
@@ -57,13 +59,16 @@ async fn listen(
 ) -> Option<()> {
     let (client, mut link) = connection(url).connect(url.tls().ok()?).await.ok()?;
     let mut messages = poll_fn(move |context| link.poll_message(context)).fuse();
-    let mut begun = client.batch_execute("LISTEN dagbook_head").boxed().fuse();
+    // Whoever stands between may take it and never hand anything on: that it is heard is shown by
+    // a word of its own, in which nobody finds a position.
+    let ask = "LISTEN dagbook_head; NOTIFY dagbook_head, 'heard'";
+    let mut begun = client.batch_execute(ask).boxed().fuse();
     // The connection is driven by asking it for messages.
     loop {
         futures_util::select_biased! {
             answer = begun => break answer.ok()?,
             message = messages.next() => match message {
-                Some(Ok(_)) => {}
+                Some(Ok(message)) => note(&message, wakeups),
                 Some(Err(_)) | None => return None,
             },
         }
@@ -71,6 +76,7 @@ async fn listen(
     // What was appended before nobody told.
     look(reading, wakeups).await;
     while let Some(Ok(message)) = messages.next().await {
+        note(&message, wakeups);
         let AsyncMessage::Notification(told) = message else { continue };
         // Its own appends a store knows of without being told.
         let own = told.process_id() == writer.load(Ordering::Relaxed);
@@ -81,6 +87,13 @@ async fn listen(
         }
     }
     Some(())
+}
+
+/// Any notification shows that notifications come.
+fn note(message: &AsyncMessage, wakeups: &Wakeups) {
+    if matches!(message, AsyncMessage::Notification(_)) {
+        wakeups.hear(true);
+    }
 }
 
 async fn look(reading: &Reading, wakeups: &Wakeups) {

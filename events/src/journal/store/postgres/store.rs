@@ -168,7 +168,9 @@ impl EventStore for PostgresStore {
     }
 
     async fn head(&self) -> Result<Position, ReadError> {
-        Ok(self.reading.head().await?.1)
+        let (_, head) = self.reading.head().await?;
+        self.wakeups.saw(head).await;
+        Ok(head)
     }
 
     async fn log_head(&self, tenant: &TenantId) -> Result<LogHead, ReadError> {
