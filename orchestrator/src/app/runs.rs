@@ -316,6 +316,7 @@ pub async fn ask(
     ask: Ask,
 ) -> Result<RunRow, AppError> {
     by.require(Permission::ActOnRuns)?;
+    exists(services, &by.tenant, run).await?;
     services.engine.ask(&by.tenant, run, ask, &by.actor).await?;
     row(services, &by.tenant, run).await
 }
