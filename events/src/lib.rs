@@ -22,6 +22,7 @@ pub mod effect;
 pub mod invariants;
 pub mod pipeline;
 pub mod project;
+pub mod rating;
 mod recorded;
 pub mod retention;
 pub mod run;

@@ -4,6 +4,7 @@ pub mod drill;
 pub mod executor_host;
 pub mod fuzz_dag;
 pub mod harness;
+pub mod month;
 pub mod project;
 pub mod served;
 pub mod servers;

@@ -25,6 +25,8 @@ mod wake;
 #[cfg(feature = "keys")]
 pub mod archive;
 pub mod blobs;
+#[cfg(feature = "keys")]
+pub mod bundle;
 pub mod bus;
 #[cfg(feature = "keys")]
 pub mod checkpoints;

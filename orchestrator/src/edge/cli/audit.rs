@@ -1,6 +1,7 @@
 //! `dagbook audit`: what an auditor asks of the record.
 
 mod reconcile;
+mod verify;
 
 use clap::Subcommand;
 
@@ -9,7 +10,8 @@ use super::{CliError, Context, ExitCode};
 const EXAMPLES: &str = "\
 Examples:
   dagbook audit reconcile                          the store with its second copy
-  dagbook audit reconcile --from store --with tiles";
+  dagbook audit reconcile --from store --with tiles
+  dagbook audit verify november                    a bundle, as a stranger would";
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -23,11 +25,14 @@ pub struct Args {
 enum Action {
     /// Compare two keepings of the record, leaf by leaf, and name the first difference
     Reconcile(reconcile::Args),
+    /// Check a bundle: its files, signatures, log and bill
+    Verify(verify::Args),
 }
 
 /// Checks it.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     match args.action {
         Action::Reconcile(args) => reconcile::run(ctx, args).await,
+        Action::Verify(args) => verify::run(ctx, args).await,
     }
 }

@@ -1,11 +1,12 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `target/release/bench record|engine|server|admission [--short] [--json FILE]` (see
+//! `target/release/bench record|engine|server|admission|rating [--short] [--json FILE]` (see
 //! `ops/bench/README.md`),
 //! and for the production stores `bench record --store postgres: --bus nats:`.
 
 mod admission;
 mod engine;
+mod rating;
 mod record;
 mod report;
 mod server;
@@ -37,6 +38,8 @@ enum Suite {
     Server(server::ServerOptions),
     /// Admission alone, with 1,000 tenants.
     Admission(Options),
+    /// Rating alone: leaves through the ledger, slices, lines.
+    Rating(Options),
 }
 
 /// What the engine suite takes besides.
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<()> {
         Suite::Record(options) => (runtime.block_on(record::run(&options))?, options.common),
         Suite::Server(options) => (runtime.block_on(server::run(&options))?, options.common),
         Suite::Admission(options) => (admission::run(&options)?, options),
+        Suite::Rating(options) => (rating::run(&options)?, options),
         Suite::Engine(options) => {
             let program = match options.program {
                 Some(program) => program,

@@ -1,0 +1,45 @@
+//! One currency for one period.
+
+use std::sync::Arc;
+
+use super::RatingError;
+use super::book::Period;
+use super::ledger::Ledger;
+use super::prices::Prices;
+
+/// ISO 4217 for no currency at all.
+const NONE: &str = "XXX";
+
+impl Ledger {
+    /// Sees to it that all that prices the period is in its currency. A what-if, and a span that
+    /// nobody opened, take that of their card.
+    pub(super) fn check_currency(
+        &self,
+        period: &mut Period,
+        prices: &Prices<'_>,
+    ) -> Result<(), RatingError> {
+        let (cards, contracts) = prices.all_within(period.start, period.end);
+        if let Some(card) = &self.options.what_if {
+            period.currency = Arc::from(card.currency.as_str());
+            period.exponent = card.exponent;
+            return Ok(());
+        }
+        if self.options.span.is_some() {
+            let card = cards.first();
+            period.currency = Arc::from(card.map_or(NONE, |card| card.currency.as_str()));
+            period.exponent = card.map_or(0, |card| card.exponent);
+        }
+        let cards = cards.iter().map(|card| (&card.name, &card.currency, card.exponent));
+        let contracts = contracts.iter().map(|one| (&one.name, &one.currency, one.exponent));
+        for (name, currency, exponent) in cards.chain(contracts) {
+            if **currency != *period.currency || exponent != period.exponent {
+                return Err(RatingError::Currency {
+                    name: name.clone(),
+                    found: format!("{currency}/{exponent}"),
+                    wanted: format!("{}/{}", period.currency, period.exponent),
+                });
+            }
+        }
+        Ok(())
+    }
+}

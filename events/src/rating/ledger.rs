@@ -1,0 +1,313 @@
+//! The fold of one tenant's log: what is kept of each attempt until nothing more can follow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::RatingError;
+use super::attempt::{
+    Before, CLOCK_WINDOW_MS, Found, Live, Print, Record, Slot, TRUTH_WINDOW_MS, differs,
+};
+use super::book::{Book, Period, Since, in_force};
+use super::leaf::{Leaf, Sort, Usage, read};
+use super::names::{Id, Key, Shapes, Texts};
+use super::notes::Notes;
+use super::prices::Prices;
+use super::slices::interval;
+use crate::billing::{PeriodClosed, RateCard};
+use crate::digest::Sha256Digest;
+
+/// What a ledger is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The tenant.
+    pub tenant: String,
+    /// The origin of the tenant's log, as its checkpoints have it.
+    pub origin: String,
+    /// What if: this card in the place of every card that is in force; where none is at all,
+    /// from the beginning of time.
+    pub what_if: Option<RateCard>,
+    /// A span of time in the place of all opened periods. There are no closings then, so
+    /// nothing is corrected and credits are whole.
+    pub span: Option<Span>,
+}
+
+/// A span of time that is looked at as if it were a period.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// What it is called.
+    pub name: String,
+    /// From this instant on, ms.
+    pub start: i64,
+    /// To before this one.
+    pub end: i64,
+}
+
+/// The fold of one tenant's log.
+///
+/// Leaves are pushed in the order of the log; those of the stream `billing` may all be shown
+/// before ([`Ledger::foresee`]), and must be where closings stand behind usage that they do not
+/// count. A statement is asked for when all leaves below its size were pushed and none behind.
+#[derive(Debug)]
+pub struct Ledger {
+    pub(super) options: Options,
+    pub(super) book: Book,
+    pub(super) texts: Texts,
+    pub(super) shapes: Shapes,
+    pub(super) attempts: BTreeMap<Key, Slot>,
+    /// What was odd since the last cut.
+    pub(super) notes: Notes,
+    /// The last size at which a closing cut the log.
+    pub(super) base: u64,
+    crossed: BTreeSet<u64>,
+    cuts: BTreeSet<u64>,
+    last: Option<u64>,
+    last_usage: Option<u64>,
+}
+
+impl Ledger {
+    /// A ledger that has seen nothing.
+    ///
+    /// # Errors
+    /// Where the span has no time in it.
+    pub fn new(options: Options) -> Result<Self, RatingError> {
+        let mut book = Book::default();
+        if let Some(span) = &options.span {
+            let period = Period {
+                name: Arc::from(span.name.as_str()),
+                start: span.start,
+                end: span.end,
+                zone: Arc::from("UTC"),
+                currency: Arc::from(""),
+                exponent: 0,
+            };
+            book.open(0, period)?;
+        }
+        Ok(Self {
+            options,
+            book,
+            texts: Texts::default(),
+            shapes: Shapes::default(),
+            attempts: BTreeMap::new(),
+            notes: Notes::default(),
+            base: 0,
+            crossed: BTreeSet::from([0]),
+            cuts: BTreeSet::new(),
+            last: None,
+            last_usage: None,
+        })
+    }
+
+    /// Shows a leaf of the stream `billing` ahead of its turn. Leaves that were shown may be
+    /// pushed again in their turn.
+    ///
+    /// # Errors
+    /// Where it is not what its type says, or contradicts those before.
+    pub fn foresee(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
+        if let Leaf::Billing(billing) = read(index, leaf)? {
+            self.account(index, billing)?;
+        }
+        Ok(())
+    }
+
+    /// Announces that a closing counts so many leaves.
+    pub fn cut_at(&mut self, size: u64) {
+        if size > self.base {
+            self.cuts.insert(size);
+        }
+    }
+
+    /// Takes the next leaf.
+    ///
+    /// # Errors
+    /// Where it stands before the one before, or is not what its type says.
+    pub fn push(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
+        if let Some(last) = self.last.filter(|last| index <= *last) {
+            return Err(RatingError::Order { index, last });
+        }
+        self.cross(index);
+        self.last = Some(index);
+        match read(index, leaf)? {
+            Leaf::Other => Ok(()),
+            Leaf::Billing(billing) => self.account(index, billing),
+            Leaf::Usage(usage) => {
+                self.last_usage = Some(index);
+                self.attempt(index, &usage)
+            }
+        }
+    }
+
+    /// The last leaf that was pushed.
+    pub fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Periods in the order in which they were opened.
+    pub fn periods(&self) -> impl Iterator<Item = &Period> {
+        self.book.accounts.iter().map(|account| &account.period)
+    }
+
+    /// Closings in their order.
+    pub fn closings(&self) -> impl DoubleEndedIterator<Item = &PeriodClosed> {
+        self.book.closings().map(|closing| &*closing.event)
+    }
+
+    /// The card in force at an instant, of those that were taken in so far.
+    pub fn card_at(&self, at: i64) -> Option<&RateCard> {
+        in_force(&self.book.cards, u64::MAX, at).map(|at| &*self.book.cards[at].what)
+    }
+
+    /// No leaf before this index, but those of the stream `billing`, can matter to a period that
+    /// begins at `start` or later. `size` is how many leaves there are.
+    pub fn needs_from(&self, start: i64, size: u64) -> u64 {
+        let lives = self.attempts.values().filter_map(|slot| match slot {
+            Slot::Live(live) => Some(&live.known),
+            Slot::Closed { .. } => None,
+        });
+        let needed = lives.filter(|known| match &known.end {
+            None => true,
+            Some(end) => {
+                let window = if end.is_lost { TRUTH_WINDOW_MS } else { CLOCK_WINDOW_MS };
+                end.rt >= start.saturating_sub(window)
+            }
+        });
+        needed.filter_map(|known| known.lowest()).min().unwrap_or(size)
+    }
+
+    /// Crosses all cuts up to and with this size: what is known now is what they counted.
+    pub(super) fn cross(&mut self, upto: u64) {
+        while let Some(cut) = self.cuts.first().copied().filter(|cut| *cut <= upto) {
+            self.cuts.pop_first();
+            self.base = cut;
+            self.crossed.insert(cut);
+            self.notes = Notes::default();
+            for slot in self.attempts.values_mut() {
+                if let Slot::Live(live) = slot {
+                    live.before = Before::Same;
+                }
+            }
+            self.retire();
+        }
+    }
+
+    fn account(
+        &mut self,
+        index: u64,
+        mut billing: super::leaf::Billing,
+    ) -> Result<(), RatingError> {
+        use super::leaf::Billing;
+        if self.options.span.is_some() && matches!(billing, Billing::Opened(_) | Billing::Closed(_))
+        {
+            return Ok(());
+        }
+        if let (Billing::Card(adopted), Some(card)) = (&mut billing, &self.options.what_if) {
+            adopted.card = card.clone();
+        }
+        let period = match &billing {
+            Billing::Closed(event) => event.period.clone(),
+            _ => String::new(),
+        };
+        let Some(size) = self.book.take(index, billing)? else { return Ok(()) };
+        if self.crossed.contains(&size) {
+            self.retire();
+        } else if self.last.is_none_or(|last| last < size) {
+            self.cuts.insert(size);
+        } else if self.last_usage.is_none_or(|last| last < size) {
+            self.cuts.insert(size);
+            self.cross(size);
+        } else {
+            return Err(RatingError::Unforeseen { period, index, size });
+        }
+        Ok(())
+    }
+
+    fn attempt(&mut self, index: u64, usage: &Usage<'_>) -> Result<(), RatingError> {
+        let record = self.record(index, usage)?;
+        let key = (Id::of(&usage.run, &mut self.texts), Id::of(&usage.attempt, &mut self.texts));
+        let fresh = || Slot::Live(Box::new(Live { before: Before::Nothing, ..Live::default() }));
+        let slot = self.attempts.entry(key).or_insert_with(fresh);
+        let odd = match slot {
+            Slot::Live(live) => match live.known.judge(usage.sort, &record) {
+                Ok(()) => {
+                    live.remember();
+                    live.known.take(usage.sort, record);
+                    None
+                }
+                Err(odd) => odd,
+            },
+            Slot::Closed { end, counts } => match usage.sort {
+                Sort::Checkpoint => Some(Found::AfterEnd),
+                Sort::End => differs(Some(*end), &record),
+                Sort::Truth => differs(*counts, &record),
+            },
+        };
+        if let Some(odd) = odd {
+            self.notes.add(odd, index, &usage.run, &usage.step, &usage.attempt);
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, index: u64, usage: &Usage<'_>) -> Result<Record, RatingError> {
+        let figures = &usage.figures;
+        let requested = figures.requested.get();
+        let shape = self.shapes.number(&figures.executor, &figures.class, requested);
+        let shape = shape.map_err(|error| RatingError::Shape {
+            index,
+            kind: "usage".to_string(),
+            reason: format!("`d.usage.requested`: {error}"),
+        })?;
+        let mut print: Print = [0; 16];
+        print.copy_from_slice(&Sha256Digest::of(usage.text.as_bytes()).0[..16]);
+        Ok(Record {
+            index,
+            rt: usage.rt,
+            allocated: figures.allocated_ms,
+            released: figures.released_ms,
+            started: figures.started_ms,
+            heard: usage.heard.map(Box::new),
+            egress: figures.used.egress_bytes,
+            step: self.texts.number(&usage.step),
+            shape,
+            print,
+            fault: figures.fault,
+            is_lost: figures.outcome == "lost",
+        })
+    }
+
+    /// Lets go of attempts that lie in closed periods and of which nothing more can come but
+    /// repeats and contradictions.
+    fn retire(&mut self) {
+        let Some(horizon) = self.horizon() else { return };
+        let prices = Prices::new(&self.book, self.base);
+        for slot in self.attempts.values_mut() {
+            let Slot::Live(live) = slot else { continue };
+            let Some(end) = &live.known.end else { continue };
+            let window = if end.is_lost { TRUTH_WINDOW_MS } else { CLOCK_WINDOW_MS };
+            if !matches!(live.before, Before::Same) || end.rt >= horizon.saturating_sub(window) {
+                continue;
+            }
+            let counts = live.known.counts();
+            let is_behind = counts
+                .is_none_or(|counts| interval(counts, prices.rules(counts), |_| {}).end <= horizon);
+            if is_behind {
+                let counts = counts.map(|counts| counts.record.print);
+                *slot = Slot::Closed { end: end.print, counts };
+            }
+        }
+    }
+
+    /// Before this instant every period is closed, and none can be opened.
+    fn horizon(&self) -> Option<i64> {
+        let is_closed = |account: &&super::book::Account| {
+            account.closing.as_ref().is_some_and(|closing| closing.event.size <= self.base)
+        };
+        let closed = self.book.accounts.iter().filter(is_closed);
+        let end = closed.map(|account| account.period.end).max()?;
+        // The rules of an attempt from before all cards are those of the first: it must be known.
+        let is_settled = |card: &Since<RateCard>| card.index < self.base && card.from < end;
+        if !self.book.cards.iter().any(is_settled) {
+            return None;
+        }
+        let open = self.book.accounts.iter().filter(|account| !is_closed(account));
+        Some(open.map(|account| account.period.start).min().map_or(end, |start| start.min(end)))
+    }
+}
