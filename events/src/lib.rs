@@ -23,6 +23,7 @@ pub mod invariants;
 pub mod pipeline;
 pub mod project;
 pub mod rating;
+pub mod reconciliation;
 mod recorded;
 pub mod retention;
 pub mod run;

@@ -2,6 +2,7 @@
 //! work, other tenants' names; secrets that show nowhere; login by an identity provider; bounds on
 //! what strangers and friends can ask for; and the description held against what is answered.
 
+mod audit;
 mod bounds;
 mod description;
 mod directory;

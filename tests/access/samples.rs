@@ -84,7 +84,7 @@ impl Names {
             "name" if path.contains("/holds/") => "hold",
             "code" if path.contains("/problems/") => "problem",
             "key" => "step",
-            "n" | "attempt" | "number" | "version" | "from" => "number",
+            "n" | "attempt" | "number" | "version" | "from" | "level" | "index" => "number",
             other => panic!("nobody knows what `{other}` of {path} names"),
         };
         self.0[kind].clone()

@@ -100,7 +100,10 @@ impl Site {
             cursors: CursorKey::new(&[7; 32]),
         });
         let logins = logins(&installation, directory);
+        let patience = std::time::Duration::from_secs(1);
+        let evidence = installation.evidence(&config, patience).expect("a key");
         let api = api.administered(administration.clone()).with_logins(logins);
+        let api = api.with_evidence(evidence);
         Self { router: router(api), folder, installation, administration, admin }
     }
 

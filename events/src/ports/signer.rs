@@ -1,6 +1,7 @@
 //! Signing of checkpoints.
 
 use crate::digest::Sha256Digest;
+use crate::ids::TenantId;
 use crate::tlog::Checkpoint;
 
 /// Why nothing was signed.
@@ -30,5 +31,13 @@ pub trait Signer: Send + Sync {
     /// [`Signer::last_signed`].
     fn sign_extension(&self, text: &str, _proof: &[Sha256Digest]) -> Result<[u8; 64], SignError> {
         self.sign(text.as_bytes())
+    }
+    /// The signature over [`bundle_text`](crate::tlog::bundle_text): this manifest was made here.
+    fn sign_bundle(
+        &self,
+        _tenant: &TenantId,
+        _manifest: &Sha256Digest,
+    ) -> Result<[u8; 64], SignError> {
+        Err(SignError::Key("this key signs checkpoints and no bundles".to_string()))
     }
 }

@@ -185,7 +185,8 @@ impl Row {
         }
     }
 
-    pub(super) fn group(&self) -> Option<u32> {
+    /// Its number among the groups of facts that lines are made of; none: it is not billed.
+    pub fn group(&self) -> Option<u32> {
         let mut group = [0; 4];
         group.copy_from_slice(&self.0[self.0.len() - 4..]);
         Some(u32::from_be_bytes(group)).filter(|group| *group != NO_GROUP)

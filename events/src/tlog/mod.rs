@@ -1,6 +1,7 @@
 //! Logs that can be proven: RFC 6962 trees, proofs over them, and the C2SP text formats in
 //! which their heads and tiles travel. Pure: keys and files are elsewhere.
 
+mod bundle;
 mod checkpoint;
 mod cosignature;
 mod edge;
@@ -13,6 +14,7 @@ mod policy;
 mod proof;
 mod tile;
 
+pub use bundle::bundle_text;
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use cosignature::{Cosignature, cosigned_message};
 pub use edge::Edge;

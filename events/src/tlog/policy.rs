@@ -74,6 +74,28 @@ impl Policy {
         this
     }
 
+    /// The text of the policy, as [`Policy::parse`] reads it.
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for log in &self.logs {
+            text.push_str(&format!("log {}\n", log.to_text()));
+        }
+        for (name, key) in &self.witnesses {
+            text.push_str(&format!("witness {name} {}\n", key.to_text()));
+        }
+        for name in &self.order {
+            let Some(Group { threshold, members }) = self.groups.get(name) else { continue };
+            text.push_str(&format!("group {name} {threshold} {}\n", members.join(" ")));
+        }
+        text.push_str(&format!("quorum {}\n", self.quorum.as_deref().unwrap_or("none")));
+        text
+    }
+
+    /// The same logs and witnesses, of whom none is needed.
+    pub fn without_quorum(&self) -> Self {
+        Self { quorum: Some("none".to_string()), ..self.clone() }
+    }
+
     /// Reads a policy file.
     pub fn parse(text: &str) -> Result<Self, InvalidPolicy> {
         let whole = |reason: &str| InvalidPolicy { line: 0, reason: reason.to_string() };

@@ -13,11 +13,11 @@ use dagbook_events::step::{AttemptSpec, StopCause, Used};
 use super::attempt::deliver;
 use super::cgroup::Trees;
 use super::config::{Cgroups, LocalConfig};
-use super::logs;
 use super::paths::AttemptDir;
 use super::records::{self, CancelRequest, Record};
 use super::recover;
 use super::watcher::{Claim, Shared};
+use super::{journal, logs};
 use crate::capability::{
     CancelSupport, Capabilities, ExecutorKind, Features, Supply, UsageSupport,
 };
@@ -231,8 +231,14 @@ impl Executor for LocalExecutor {
         }
         let dir = AttemptDir::new(&self.shared.config.root, id);
         let ended = dir.exit().exists();
-        let removed =
-            tokio::task::spawn_blocking(move || if ended { recover::remove(&dir) } else { Ok(()) });
+        let (root, now) = (self.shared.config.root.clone(), self.shared.config.clock.now());
+        let removed = tokio::task::spawn_blocking(move || {
+            if !ended {
+                return Ok(());
+            }
+            journal::keep(&root, &dir, now)?;
+            recover::remove(&dir)
+        });
         if let Ok(Err(error)) = removed.await {
             tracing::warn!(attempt = %id, %error, "an attempt's folder cannot be removed");
         }

@@ -18,7 +18,8 @@
 //! .prepare-<attempt id>-<pid>   one that is not complete yet
 //! ```
 //!
-//! Logs lie apart, `<logs>/<run>/<attempt>.log`, and stay.
+//! Logs lie apart, `<logs>/<run>/<attempt>.log`, and stay. So does the journal of ended attempts,
+//! `attempts.journal`, beside the root folder.
 
 mod artifacts;
 mod attempt;
@@ -29,6 +30,7 @@ mod executor;
 mod finish;
 mod inputs;
 pub mod inspection;
+pub mod journal;
 mod logs;
 mod outputs;
 mod paths;

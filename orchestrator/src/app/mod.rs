@@ -2,6 +2,7 @@
 
 pub mod act;
 pub mod administration;
+pub mod audit;
 pub mod authenticate;
 pub mod bundle;
 pub mod directory;
@@ -18,6 +19,7 @@ pub mod ports;
 pub mod principal;
 pub mod programs;
 pub mod quotas;
+pub mod reconcile;
 pub mod reports;
 pub mod retention;
 pub mod runs;

@@ -1,6 +1,7 @@
 //! Speaking to a server: typed requests, pages, streams of events and logs. It knows HTTP and
 //! the shapes of `app::reports`, and nothing of the command line.
 
+mod bundle;
 mod error;
 mod events;
 mod logs;
@@ -9,6 +10,7 @@ mod pages;
 mod request;
 mod upload;
 
+pub use bundle::Unpacked;
 pub use error::{ClientError, Problem};
 pub use events::{EventStream, StreamedEvent};
 pub use logs::{LogBytes, LogReader};

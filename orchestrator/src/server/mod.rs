@@ -3,12 +3,14 @@
 //!
 //! Reading order: [`Server::start`]; `lease`, who leads; `term`, what leading is; `door`, how
 //! edges reach the engine; `orphans`, what nobody waits for any more; `upkeep`, what is let go;
+//! `reconciling`, what is compared;
 //! `readiness`.
 
 mod door;
 pub mod lease;
 mod orphans;
 mod readiness;
+mod reconciling;
 mod sampled;
 mod supervision;
 mod term;
@@ -222,6 +224,13 @@ impl Server {
             telemetry,
         };
         server.feed("the schedules", fire(server.services.clone(), server.engine()));
+        let reconciliation = reconciling::Reconciliation {
+            installation: server.installation.clone(),
+            config: options.config.clone(),
+            leads: server.leads(),
+            metrics: server.telemetry.metrics.clone(),
+        };
+        server.feed("the reconciliation", reconciliation.run());
         let upkeep = upkeep::Upkeep {
             installation: server.installation.clone(),
             config: options.config,

@@ -93,6 +93,11 @@ impl Layout {
         self.data.join("checkpoints")
     }
 
+    /// Bundles that are being written for others.
+    pub fn exports(&self) -> PathBuf {
+        self.data.join("exports")
+    }
+
     /// Published tiles, unless they are published elsewhere.
     pub fn tiles(&self) -> PathBuf {
         self.data.join("tiles")

@@ -22,5 +22,5 @@ pub use port::free_port;
 pub use postgres::{Postgres, PostgresVersion};
 pub use proxy::Proxy;
 pub use seaweedfs::SeaweedFs;
-pub use tools::{python, schemathesis, system_program};
+pub use tools::{focus_validator, python, schemathesis, system_program};
 pub use wait::{eventually, wait_for};

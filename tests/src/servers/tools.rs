@@ -57,6 +57,16 @@ pub fn schemathesis() -> PathBuf {
     })
 }
 
+/// The validator of FOCUS files, and its folder, where it looks for its rules. The deep suite alone
+/// installs it, where there is a Python that it works with.
+pub fn focus_validator() -> Option<(PathBuf, PathBuf)> {
+    let venv = trusted()?.join("focus");
+    let libraries = std::fs::read_dir(venv.join("lib")).ok()?;
+    let mut found = libraries.flatten().map(|entry| entry.path().join("site-packages"));
+    let library = found.find(|path| path.join("focus_validator").is_dir())?;
+    Some((existing(venv.join("bin/focus-validator"))?, library))
+}
+
 /// A program of the system.
 ///
 /// # Panics

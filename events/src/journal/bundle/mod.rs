@@ -4,6 +4,8 @@
 //! Reading order: [`layout`] (which files there are), [`manifest`] (what holds them together),
 //! [`verify`] (what a stranger checks).
 
+#[cfg(feature = "keys")]
+pub mod export;
 pub mod layout;
 pub mod manifest;
 mod verify;

@@ -16,7 +16,9 @@ pub use publisher::{Publisher, PublisherError, PublisherOptions, PublisherParts,
 use crate::digest::Sha256Digest;
 use crate::ids::TenantId;
 use crate::ports::{EventStore, LogHead, ReadError, SignError, Signer};
-use crate::tlog::{Checkpoint, Extension, Frontier, Note, ProofError, VerifierKey, leaf_hash};
+use crate::tlog::{
+    Checkpoint, Extension, Frontier, Note, ProofError, VerifierKey, bundle_text, leaf_hash,
+};
 
 /// Leaves read at a time.
 const PAGE: usize = 2_000;
@@ -213,6 +215,25 @@ impl Checkpoints {
         let key = VerifierKey::new(self.signer.name(), self.signer.public_key())
             .map_err(|error| SignError::Key(error.to_string()))?;
         let mut note = Note::new(&text).map_err(|error| SignError::Key(error.to_string()))?;
+        note.sign_with(&key, &signature);
+        Ok(note)
+    }
+}
+
+impl Checkpoints {
+    /// The signed note over the manifest of a bundle of this tenant.
+    ///
+    /// # Errors
+    /// Where the key cannot be used, or is one that signs no bundles.
+    pub fn sign_bundle(
+        &self,
+        tenant: &TenantId,
+        manifest: &Sha256Digest,
+    ) -> Result<Note, SignError> {
+        let of_key = |error: crate::tlog::NoteError| SignError::Key(error.to_string());
+        let signature = self.signer.sign_bundle(tenant, manifest)?;
+        let key = VerifierKey::new(self.signer.name(), self.signer.public_key()).map_err(of_key)?;
+        let mut note = Note::new(&bundle_text(tenant.as_str(), manifest)).map_err(of_key)?;
         note.sign_with(&key, &signature);
         Ok(note)
     }

@@ -9,10 +9,11 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
 use self::memory::Memory;
 use crate::digest::Sha256Digest;
+use crate::ids::TenantId;
 use crate::ports::{SignError, Signer};
 use crate::tlog::{
     Checkpoint, Cosignature, KeyKind, Note, NoteError, Policy, PolicyError, VerifierKey,
-    cosigned_message,
+    bundle_text, cosigned_message,
 };
 
 /// Whether the signature is the key's over the message.
@@ -86,7 +87,8 @@ impl KeyFile {
 
 /// Signs checkpoints with a key that it keeps in a file.
 ///
-/// It signs nothing but checkpoints, and only those that extend what it signed before. What
+/// It signs checkpoints, and only those that extend what it signed before, and manifests of
+/// bundles, whose text is no checkpoint. What
 /// it signed last is in a file beside the key (`<key>.signed`), synced before a signature
 /// leaves, and locked, so that several processes can share the key.
 pub struct FileSigner(KeyFile);
@@ -126,6 +128,17 @@ impl Signer for FileSigner {
 
     fn sign_extension(&self, text: &str, proof: &[Sha256Digest]) -> Result<[u8; 64], SignError> {
         self.0.sign(text, proof, text.as_bytes())
+    }
+
+    /// Needs no memory: a bundle says nothing of a log but what its checkpoint says.
+    fn sign_bundle(
+        &self,
+        tenant: &TenantId,
+        manifest: &Sha256Digest,
+    ) -> Result<[u8; 64], SignError> {
+        let text = bundle_text(tenant.as_str(), manifest);
+        <[u8; 64]>::try_from(self.0.pair.sign(text.as_bytes()).as_ref())
+            .map_err(|_| SignError::Key("the signature has a wrong length".to_string()))
     }
 }
 

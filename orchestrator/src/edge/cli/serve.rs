@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Things taken from the shelf at one time.
 const SWEPT: usize = 1_000;
 
+/// How long a request for a bundle waits for cosignatures: less than a request may take.
+const COSIGNED_WITHIN: Duration = Duration::from_secs(10);
+
 const EXAMPLES: &str = "\
 Examples:
   dagbook serve                                      here, for this machine, without any set-up
@@ -209,7 +212,8 @@ fn api(
         limits: settings.limits.clone(),
         cursors,
     });
-    let api = api.administered(administration.clone()).with_logins(logins);
+    let evidence = installation.evidence(ctx.config(), COSIGNED_WITHIN)?;
+    let api = api.administered(administration.clone()).with_logins(logins).with_evidence(evidence);
     Ok(api.archived(installation.archive.clone()).observed(ctx.telemetry()))
 }
 

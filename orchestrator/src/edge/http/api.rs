@@ -11,6 +11,7 @@ use super::gate::Gate;
 use super::idempotency::InFlight;
 use super::page::CursorKey;
 use crate::app::administration::Administration;
+use crate::app::audit::Evidence;
 use crate::app::authenticate::Authenticate;
 use crate::app::error::AppError;
 use crate::app::following::Following;
@@ -106,6 +107,8 @@ pub struct Api {
     pub logs: Arc<dyn Logs>,
     /// Where events are that have left the store; none: they never leave it.
     pub archive: Option<Arc<dyn Archive>>,
+    /// Gives auditors what they check; none: this server has no part in it.
+    pub evidence: Option<Evidence>,
     /// Hands what is recorded to those who follow.
     pub following: Following,
     /// Bounds.
@@ -134,6 +137,7 @@ impl Api {
             telemetry: Telemetry::default(),
             logs,
             archive: None,
+            evidence: None,
             gate: Arc::new(Gate::new(&limits)),
             limits: Arc::new(limits),
             cursors,
@@ -159,6 +163,11 @@ impl Api {
         Self { archive, ..self }
     }
 
+    /// With what auditors check.
+    pub fn with_evidence(self, evidence: Evidence) -> Self {
+        Self { evidence: Some(evidence), ..self }
+    }
+
     /// With people who log in, where any do.
     pub fn with_logins(mut self, logins: Option<Logins>) -> Self {
         self.logins = logins;
@@ -170,6 +179,13 @@ impl Api {
         self.administration.as_ref().ok_or_else(|| {
             AppError::unavailable("this server has no part in administration").into()
         })
+    }
+
+    /// What auditors check.
+    pub(super) fn evidence(&self) -> Result<&Evidence, Problem> {
+        self.evidence
+            .as_ref()
+            .ok_or_else(|| AppError::unavailable("this server has no part in audits").into())
     }
 
     /// With its own description, which it hands out.

@@ -9,6 +9,7 @@
 //! problems in the OpenAPI description.
 
 mod api;
+mod audit;
 mod caller;
 mod extract;
 mod gate;
@@ -53,6 +54,7 @@ use utoipa_axum::router::OpenApiRouter;
 fn resources() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(index::routes())
+        .merge(audit::routes())
         .merge(runs::routes())
         .merge(run_acts::routes())
         .merge(run_events::routes())

@@ -80,6 +80,8 @@ families! {
     "dagbook_retention_gone" Counter ["what"] "Things that retention let go";
     "dagbook_retention_problems" Counter [] "Times that retention could not do what it should";
     "dagbook_retention_turn_seconds" Histogram [] "How long one turn of retention took";
+    "dagbook_reconciliation_findings" Gauge ["comparison"] "What did not agree when it was last compared";
+    "dagbook_reconciliation_failures" Counter [] "Times that something could not be compared, or the report not be recorded";
     "dagbook_directory_age_seconds" Gauge [] "How long ago tokens and roles were last compared with the record";
     "dagbook_http_requests" Counter ["method", "route", "status"] "Requests that were answered";
     "dagbook_http_request_seconds" Histogram ["route"] "From a request to the beginning of its answer";

@@ -100,6 +100,8 @@ labels! {
     OfRoute { route: Name }
     /// Of what was let go.
     OfWhat { what: &'static str }
+    /// Of what was compared.
+    OfComparison { comparison: &'static str }
     /// Of what is exported.
     OfSignal { signal: &'static str }
     /// Of the program.

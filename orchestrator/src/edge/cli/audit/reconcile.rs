@@ -1,11 +1,14 @@
 //! `dagbook audit reconcile`: are two keepings of the record the same, and if not, where is the
 //! first difference?
 
+mod one_sided;
+
 use std::io::IsTerminal;
 
 use dagbook_events::journal::reconcile::{
     Agreement, Difference, LeafSource, LogReport, ReconcileReport, Side, SideReport, reconcile,
 };
+use dagbook_events::reconciliation::{Comparison, Discrepancy, ReconciliationReported};
 use serde::Serialize;
 
 use crate::edge::cli::output::{self, BAD, BUSY, GOOD, RESET};
@@ -18,6 +21,9 @@ Examples:
   dagbook audit reconcile                          the store with its second copy
   dagbook audit reconcile --from store --with tiles
   dagbook audit reconcile --from tiles --with jetstream    works while the store is away
+  dagbook audit reconcile --itself                 the store with its own hashes and signed heads
+  dagbook audit reconcile --executors              attempts with what this machine kept of them
+  dagbook audit reconcile --periods --record       closed periods rated again; the report is an event
 
 A side that is only shorter is behind, which is no difference: it is told, and the exit code
 stays 0.
@@ -39,6 +45,18 @@ pub struct Args {
     timeline: Option<u64>,
     #[command(flatten)]
     log_key: LogKey,
+    /// Instead: attempts of the record with what the executor of this machine kept of them
+    #[arg(long, conflicts_with_all = ["from", "with", "timeline"])]
+    executors: bool,
+    /// Instead: closed periods with what follows from their leaves
+    #[arg(long, conflicts_with_all = ["from", "with", "timeline", "executors"])]
+    periods: bool,
+    /// Instead: the store with its own hashes, numbers and signed heads
+    #[arg(long, conflicts_with_all = ["from", "with", "timeline", "executors", "periods"])]
+    itself: bool,
+    /// Record what was found, in the stream `reconciliation`
+    #[arg(long)]
+    record: bool,
 }
 
 #[derive(Serialize)]
@@ -94,6 +112,14 @@ struct DifferenceRow {
 
 /// Compares them.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
+    let one = [
+        (args.executors, Comparison::Executors),
+        (args.periods, Comparison::Periods),
+        (args.itself, Comparison::Store),
+    ];
+    if let Some((_, comparison)) = one.into_iter().find(|(is_asked, _)| *is_asked) {
+        return one_sided::run(ctx, comparison, args.record).await;
+    }
     let default = if source::has_bus(ctx) { SourceName::Jetstream } else { SourceName::Tiles };
     let (from, with) = (args.from, args.with.unwrap_or(default));
     let both_store = from.is_store() && with.is_store();
@@ -124,6 +150,9 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
         true => compare(ctx, b.as_ref(), a.as_ref()).await?.swapped(),
     };
     let report = Report::of(&found);
+    if args.record {
+        one_sided::record(ctx, &report.reported()).await?;
+    }
     if ctx.is_json() {
         output::json(&report)?;
     } else {
@@ -174,6 +203,38 @@ impl Report {
             logs: found.logs.iter().map(|(t, log)| LogRow::of(t.as_str(), log)).collect(),
             first_difference: found.first_difference().map(|position| position.0),
         }
+    }
+
+    /// As it is recorded.
+    fn reported(&self) -> ReconciliationReported {
+        let mut findings = Vec::new();
+        for log in &self.logs {
+            if let Some(difference) = &log.difference {
+                let at = match difference.position {
+                    Some(position) => format!("position {position}"),
+                    None => format!("leaf {} of {}", difference.index, log.tenant),
+                };
+                let detail = difference.what.clone().unwrap_or_else(|| "it differs".to_string());
+                findings.push(Discrepancy::new("differs", at, detail));
+            }
+        }
+        for side in [&self.from, &self.with] {
+            for damage in &side.damage {
+                let at = damage.position.map(|at| format!(", position {at}")).unwrap_or_default();
+                let subject = format!("{}{at}", side.name);
+                findings.push(Discrepancy::new("damage", subject, &damage.reason));
+            }
+        }
+        let further = self.from.further_damage + self.with.further_damage;
+        let with = format!("{} and {}", self.from.name, self.with.name);
+        let compared = self.from.leaves.min(self.with.leaves);
+        ReconciliationReported::of(
+            Comparison::Copy,
+            Some(with),
+            (self.from.leaves.max(self.with.leaves), compared),
+            &findings,
+            further,
+        )
     }
 
     fn to_text(&self) -> String {
