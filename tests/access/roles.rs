@@ -210,6 +210,11 @@ async fn look(site: &Site, token: &str) -> BTreeMap<&'static str, Json> {
         "/api/v1/pipelines/their-pipeline/versions",
         "/api/v1/schedules",
         "/api/v1/schedules/their-schedule/history",
+        "/api/v1/rate-cards",
+        "/api/v1/contracts",
+        "/api/v1/periods",
+        "/api/v1/budgets",
+        "/api/v1/invoices",
     ] {
         let mut list = site.done(token, None, "get", path, None).await;
         for item in list["items"].as_array_mut().expect("items") {
@@ -236,6 +241,24 @@ fn without(names: &Names, answer: &Answer) -> String {
     text
 }
 
+/// Gives the tenant of an owner's token a rate card, a contract, a period and a budget.
+async fn bill(site: &Site, theirs: &str) {
+    let card = super::samples::CARD.replace("made-here", "their-card");
+    let contract = "contract: theirs\ncurrency: EUR\n";
+    for (path, body) in [
+        ("/api/v1/rate-cards", json!({ "source": card })),
+        ("/api/v1/rate-cards/their-card/assign", json!({})),
+        ("/api/v1/contracts", json!({ "source": contract })),
+        ("/api/v1/periods", json!({ "period": "2026-03" })),
+    ] {
+        site.done(&site.admin, Some("umbrella"), "post", path, Some(body)).await;
+    }
+    let budget = json!({ "amount": "5.00", "currency": "EUR", "on_exceed": "warn" });
+    site.done(theirs, None, "put", "/api/v1/budgets/their-budget", Some(budget)).await;
+    let invoice = site.done(theirs, None, "get", "/api/v1/invoices/2026-03", None).await;
+    assert_eq!(invoice["status"], "draft", "it is there for its own");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_tenants_names_are_answered_like_names_of_nothing() {
     let site = Site::start().await;
@@ -259,6 +282,7 @@ async fn another_tenants_names_are_answered_like_names_of_nothing() {
     let spec = json!({ "pipeline": "their-pipeline", "cron": "0 3 1 1 *" });
     let schedule = Some(json!({ "name": "their-schedule", "spec": spec }));
     site.done(&theirs, None, "post", "/api/v1/schedules", schedule).await;
+    bill(&site, &theirs).await;
     let before = look(&site, &theirs).await;
 
     let nothing = Names::of_nothing();
@@ -270,6 +294,9 @@ async fn another_tenants_names_are_answered_like_names_of_nothing() {
     foreign.0.insert("run", run);
     foreign.0.insert("pipeline", "their-pipeline".to_string());
     foreign.0.insert("schedule", "their-schedule".to_string());
+    foreign.0.insert("card", "their-card".to_string());
+    foreign.0.insert("period", "2026-03".to_string());
+    foreign.0.insert("budget", "their-budget".to_string());
     let mut compared = 0;
     for op in operations(&site).await {
         let has_names = op.path.contains('{') || !op.query.is_empty();

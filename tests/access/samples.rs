@@ -7,6 +7,10 @@ use serde_json::{Value as Json, json};
 /// Operations whose bodies name something that may be another's.
 pub const NAMED_IN_BODIES: &[&str] = &["create_schedule", "submit_run"];
 
+/// A rate card.
+pub const CARD: &str = "rate_card: made-here\ncurrency: EUR\nprices: [ { sku: cpu, meter: cpu_milli_ms, \
+                    price: '0.048', per: 3600000000 } ]\n";
+
 /// A DAG file of this name.
 pub fn dag(name: &str) -> String {
     format!("dagbook: v1\nname: {name}\nsteps:\n  a: {{ run: \"true\" }}\n")
@@ -43,6 +47,12 @@ pub fn sample(id: &str, names: &Names) -> Json {
         "set_retention" => json!({ "logs_days": 30 }),
         "set_site_retention" => json!({ "at_least_days": 7 }),
         "place_hold" => json!({ "hold": "a-test", "reason": "a test" }),
+        "publish_rate_card" | "compare_invoice" => json!({ "source": CARD }),
+        "assign_rate_card" | "close_period" => json!({}),
+        "publish_contract" => json!({ "source": "contract: made-here\ncurrency: EUR\n" }),
+        "open_period" => json!({ "period": "2026-01", "currency": "EUR" }),
+        "set_budget" => json!({ "amount": "5.00", "currency": "EUR", "on_exceed": "warn" }),
+        "issue_credit_note" => json!({ "reason": "a test" }),
         other => panic!("`{other}` takes a body, and no sample of one is here"),
     }
 }
@@ -69,6 +79,10 @@ impl Names {
             ("issuer", "https://id.example".to_string()),
             ("subject", "nobody".to_string()),
             ("hold", "nothing".to_string()),
+            ("card", "nothing".to_string()),
+            ("budget", "nothing".to_string()),
+            ("period", "2026-02".to_string()),
+            ("line", "000001".to_string()),
         ]))
     }
 
@@ -82,6 +96,9 @@ impl Names {
             "name" if path.contains("/pipelines/") => "pipeline",
             "name" if path.contains("/secrets/") => "secret",
             "name" if path.contains("/holds/") => "hold",
+            "name" if path.contains("/rate-cards/") => "card",
+            "name" if path.contains("/budgets/") => "budget",
+            "period" | "line" => parameter,
             "code" if path.contains("/problems/") => "problem",
             "key" => "step",
             "n" | "attempt" | "number" | "version" | "from" | "level" | "index" => "number",

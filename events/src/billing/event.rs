@@ -151,6 +151,15 @@ pub struct PeriodClosed {
     pub credits: Vec<CreditTaken>,
 }
 
+/// The rest of the grace of a period was waived, so that it could be closed early.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraceWaived {
+    /// Which.
+    pub period: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// A credit note: a document of its own that takes back what an invoice asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreditNoteIssued {
@@ -205,6 +214,8 @@ recorded_events!(
         ContractPublished(ContractPublished) = "contract.published",
         /// A period began.
         PeriodOpened(PeriodOpened) = "period.opened",
+        /// It is closed before its grace is over.
+        GraceWaived(GraceWaived) = "period.grace_waived",
         /// A period was closed and its invoice issued.
         PeriodClosed(PeriodClosed) = "period.closed",
         /// A credit note was issued.

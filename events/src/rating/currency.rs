@@ -12,7 +12,7 @@ const NONE: &str = "XXX";
 
 impl Ledger {
     /// Sees to it that all that prices the period is in its currency. A what-if, and a span that
-    /// nobody opened, take that of their card.
+    /// nobody opened, take that of their card, or else of their contract.
     pub(super) fn check_currency(
         &self,
         period: &mut Period,
@@ -25,9 +25,11 @@ impl Ledger {
             return Ok(());
         }
         if self.options.span.is_some() {
-            let card = cards.first();
-            period.currency = Arc::from(card.map_or(NONE, |card| card.currency.as_str()));
-            period.exponent = card.map_or(0, |card| card.exponent);
+            let card = cards.first().map(|card| (card.currency.as_str(), card.exponent));
+            let contract = contracts.first().map(|one| (one.currency.as_str(), one.exponent));
+            let (currency, exponent) = card.or(contract).unwrap_or((NONE, 0));
+            period.currency = Arc::from(currency);
+            period.exponent = exponent;
         }
         let cards = cards.iter().map(|card| (&card.name, &card.currency, card.exponent));
         let contracts = contracts.iter().map(|one| (&one.name, &one.currency, one.exponent));

@@ -27,6 +27,8 @@ pub struct Administration {
     pub directory: Directory,
     /// Seals the values of secrets.
     pub sealer: Arc<dyn Sealer>,
+    /// The site's name, as its checkpoints and invoices have it.
+    pub site: Arc<str>,
 }
 
 impl Administration {

@@ -34,8 +34,8 @@ pub enum AppError {
     /// The request is wrong. 400, exit 2.
     #[error("{0}")]
     Invalid(String),
-    /// The DAG file is wrong. 422, exit 2.
-    #[error("the DAG file has {} findings", .0.len())]
+    /// A DAG file, rate card or contract is wrong. 422, exit 2.
+    #[error("the file has {} findings", .0.len())]
     Findings(Vec<Finding>),
     /// It contradicts what there is: a name is taken, a run is over. 409, exit 2.
     #[error("{0}")]

@@ -4,6 +4,7 @@ pub mod act;
 pub mod administration;
 pub mod audit;
 pub mod authenticate;
+pub mod billing;
 pub mod bundle;
 pub mod directory;
 pub mod drive;

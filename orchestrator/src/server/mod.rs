@@ -4,8 +4,10 @@
 //! Reading order: [`Server::start`]; `lease`, who leads; `term`, what leading is; `door`, how
 //! edges reach the engine; `orphans`, what nobody waits for any more; `upkeep`, what is let go;
 //! `reconciling`, what is compared;
+//! `accounts`, what is billed;
 //! `readiness`.
 
+mod accounts;
 mod door;
 pub mod lease;
 mod orphans;
@@ -33,6 +35,7 @@ pub use self::supervision::Failure;
 use self::supervision::Supervisor;
 pub use self::term::Takeover;
 use self::terms::Terms;
+use crate::app::billing::Accounts;
 use crate::app::directory::Directory;
 use crate::app::error::AppError;
 use crate::app::operations::{Operations, Readiness};
@@ -238,12 +241,24 @@ impl Server {
             metrics: server.telemetry.metrics.clone(),
         };
         server.feed("the upkeep", upkeep.run());
+        let accounting = accounts::Accounting {
+            accounts: server.accounts(),
+            leads: server.leads(),
+            standing: server.standing(),
+            metrics: server.telemetry.metrics.clone(),
+        };
+        server.feed("the billing", accounting.run());
         Ok(server)
     }
 
     /// What use cases work with.
     pub fn services(&self) -> &Services {
         &self.services
+    }
+
+    /// What billing works with.
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(self.services.clone(), self.installation.site())
     }
 
     /// Who may come in.

@@ -126,7 +126,8 @@ impl Installation {
             numbers: Default::default(),
         };
         let directory = Directory::open(self.directory_parts()).await?;
-        Ok(Administration { services, directory, sealer: self.site_keys.clone() })
+        let (sealer, site) = (self.site_keys.clone(), self.site());
+        Ok(Administration { services, directory, sealer, site })
     }
 
     /// What a directory of this installation is made of.

@@ -245,6 +245,11 @@ impl Installation {
         checkpoints.history().on(timeline).signed_heads()
     }
 
+    /// The site's name, as its checkpoints and invoices have it.
+    pub fn site(&self) -> Arc<str> {
+        Arc::from(self.site.as_str())
+    }
+
     /// Where things are.
     pub fn layout(&self) -> Layout {
         Layout { data: self.data.clone() }

@@ -2,7 +2,7 @@
 
 use dagbook_tests::project::Project;
 
-const COMMANDS: [&str; 34] = [
+const COMMANDS: [&str; 40] = [
     "run",
     "submit",
     "lint",
@@ -24,6 +24,12 @@ const COMMANDS: [&str; 34] = [
     "replay",
     "retention",
     "audit",
+    "rate-card",
+    "contract",
+    "period",
+    "budget",
+    "usage",
+    "invoice",
     "serve",
     "pipeline",
     "schedule",

@@ -19,7 +19,7 @@ mod triggers;
 mod units;
 
 pub(crate) use defaults::Defaults;
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, shorten};
 pub(crate) use templates::{Place, Use};
 pub(crate) use top::read_spec;
 

@@ -2,6 +2,7 @@
 //! report is built from folded state, holds everything that its text form needs, and can be read
 //! back: the output from a server is the output from here.
 
+pub mod billing;
 mod critical;
 pub mod ended;
 pub mod events;
@@ -17,6 +18,11 @@ pub mod tenants;
 pub mod tokens;
 pub mod why;
 
+pub use billing::{
+    BudgetReport, ContractReport, CreditNoteReport, CreditedLine, Difference, FactReport,
+    InvoiceReport, InvoiceRow, LineEventsReport, LineReport, PeriodReport, PublishedReport,
+    RateCardReport, RateCardRow, UsageReport, UsageRow, WhatIfReport,
+};
 pub use ended::EndedReport;
 pub use events::EventReport;
 pub use me::MeReport;

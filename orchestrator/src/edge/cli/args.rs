@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::billing::{budget, contract, invoice, period, rate_card, usage};
 use super::{
     approve, audit, cancel, completions, doctor, events, graph, lint, logs, migrate, pause,
     pipeline, plan, relay, replay, retention, retry, run, runs, schedule, schema, secret, serve,
@@ -173,6 +174,18 @@ pub enum Command {
     Retention(retention::Args),
     /// Compare the keepings of the record
     Audit(audit::Args),
+    /// Publish what usage costs, and give it to tenants
+    RateCard(rate_card::Args),
+    /// Publish what was agreed with a tenant: prices, discounts, credits
+    Contract(contract::Args),
+    /// Open and close periods of account
+    Period(period::Args),
+    /// Set what a tenant may spend in each period
+    Budget(budget::Args),
+    /// Say what a tenant used, and what that costs
+    Usage(usage::Args),
+    /// Show what a tenant is to pay, and what that follows from
+    Invoice(invoice::Args),
     /// Serve runs to many people: HTTP API, engine, schedules
     Serve(serve::Args),
     /// Register pipelines on a server, and run them

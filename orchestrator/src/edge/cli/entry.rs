@@ -4,6 +4,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::args::{Cli, ColorWhen, Command, OutputFormat};
+use super::billing::{budget, contract, invoice, period, rate_card, usage};
 use super::{
     CliError, Context, ExitCode, approve, audit, cancel, completions, doctor, events, graph, lint,
     logs, migrate, pause, pipeline, plan, relay, replay, retention, retry, run, runs, schedule,
@@ -73,6 +74,12 @@ async fn dispatch(ctx: &Context, command: Command) -> Result<ExitCode, CliError>
         Command::Replay(args) => replay::run(ctx, args).await,
         Command::Retention(args) => retention::run(ctx, args).await,
         Command::Audit(args) => audit::run(ctx, args).await,
+        Command::RateCard(args) => rate_card::run(ctx, args).await,
+        Command::Contract(args) => contract::run(ctx, args).await,
+        Command::Period(args) => period::run(ctx, args).await,
+        Command::Budget(args) => budget::run(ctx, args).await,
+        Command::Usage(args) => usage::run(ctx, args).await,
+        Command::Invoice(args) => invoice::run(ctx, args).await,
         Command::Serve(args) => serve::run(ctx, args).await,
         Command::Pipeline(args) => pipeline::run(ctx, args).await,
         Command::Schedule(args) => schedule::run(ctx, args).await,

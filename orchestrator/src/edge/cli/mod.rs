@@ -18,6 +18,7 @@ mod source;
 
 mod approve;
 mod audit;
+mod billing;
 mod cancel;
 mod completions;
 mod doctor;

@@ -126,6 +126,7 @@ async fn serve(
         services: server.services().clone(),
         directory: server.directory().clone(),
         sealer: server.installation().site_keys.clone(),
+        site: server.installation().site(),
     };
     let address = listener.address()?;
     let is_tls = listener.is_tls();

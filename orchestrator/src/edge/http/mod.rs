@@ -10,12 +10,14 @@
 
 mod api;
 mod audit;
+mod billing;
 mod caller;
 mod extract;
 mod gate;
 mod idempotency;
 mod index;
 mod intake;
+mod invoices;
 mod layers;
 mod login;
 mod me;
@@ -41,6 +43,7 @@ mod tokens;
 pub mod listen;
 
 pub use api::{Api, ApiParts, Limits};
+pub use billing::{NewBudget, OnExceed};
 pub use caller::Caller;
 pub use extract::{Json, Path, Query};
 pub use idempotency::Once;
@@ -63,6 +66,8 @@ fn resources() -> OpenApiRouter<Api> {
         .merge(me::routes())
         .merge(people::routes())
         .merge(pipelines::routes())
+        .merge(billing::routes())
+        .merge(invoices::routes())
         .merge(retention::routes())
         .merge(schedules::routes())
         .merge(secrets::routes())

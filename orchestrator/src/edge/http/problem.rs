@@ -146,7 +146,7 @@ fn of_findings(findings: &[Finding]) -> Problem {
     let first = findings.iter().find(|finding| finding.is_error());
     let detail = match first {
         Some(first) => format!("{errors} errors, the first: {}", first.one_line()),
-        None => "the DAG file cannot be used".to_string(),
+        None => "the file cannot be used".to_string(),
     };
     let mut problem = Problem::new("findings", detail);
     problem.body.findings = findings.iter().take(FINDINGS_MAX).map(FindingDto::from).collect();
@@ -302,9 +302,11 @@ pub mod kinds {
         kind(
             "findings",
             422,
-            "The DAG file is wrong",
+            "The file is wrong",
             "`findings` lists everything that is wrong with it, with file, line, column and, \
-             where one is known, a hint. `dagbook lint FILE` shows the same. Nothing was stored.",
+             where one is known, a hint. `dagbook lint FILE` (for a rate card or \
+             contract, `dagbook rate-card lint` and `dagbook contract lint`) shows the same. \
+             Nothing was stored.",
         ),
         kind(
             "key-reused",

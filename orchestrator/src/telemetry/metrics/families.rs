@@ -82,6 +82,10 @@ families! {
     "dagbook_retention_turn_seconds" Histogram [] "How long one turn of retention took";
     "dagbook_reconciliation_findings" Gauge ["comparison"] "What did not agree when it was last compared";
     "dagbook_reconciliation_failures" Counter [] "Times that something could not be compared, or the report not be recorded";
+    "dagbook_billing_done" Counter ["what"] "Cards adopted, periods opened and periods closed by themselves";
+    "dagbook_billing_overdue" Gauge [] "Periods that are due to be closed and could not be, where this process acts for the site";
+    "dagbook_billing_problems" Counter [] "Times that billing could not do what it should";
+    "dagbook_billing_turn_seconds" Histogram [] "How long one turn of billing took";
     "dagbook_directory_age_seconds" Gauge [] "How long ago tokens and roles were last compared with the record";
     "dagbook_http_requests" Counter ["method", "route", "status"] "Requests that were answered";
     "dagbook_http_request_seconds" Histogram ["route"] "From a request to the beginning of its answer";
