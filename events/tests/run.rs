@@ -8,7 +8,7 @@ use dagbook_events::effect::Effect;
 use dagbook_events::ids::StepKey;
 use dagbook_events::invariants::check_all;
 use dagbook_events::run::{
-    Ask, Rejection, RunFact, RunStatus, TimerKind, UnitStatus, pending, timer_due,
+    Ask, Planning, Rejection, RunFact, RunStatus, TimerKind, UnitStatus, pending, timer_due,
 };
 use dagbook_events::step::{Outcome, StopCause};
 use dagbook_events::time::Timestamp;
@@ -38,7 +38,7 @@ fn a_cancel_that_empties_the_main_part_spares_the_finally_part() {
     let queue = "timer Queue(StepKey(clean)) 86400000";
     check(&mut story, cancel(false), &["run.cancel_requested"], &[queue]);
     assert_eq!(story.state.unit(story.unit("clean")).status, UnitStatus::Due);
-    let plan = Ask::Plan(story.unit("clean"), None);
+    let plan = Ask::Plan(story.unit("clean"), Planning::default());
     let overdue = "timer Overdue 87370000";
     check(&mut story, plan, &["attempt.planned clean"], &[overdue, "start clean"]);
     assert!(!pending(&story.state).iter().any(|effect| matches!(effect, Effect::Stop(_))));

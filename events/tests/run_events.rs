@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use dagbook_events::billing::Whole;
 use dagbook_events::codec::run::{PLANNER, Planner, decode, encode};
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::digest::Sha256Digest;
@@ -14,10 +15,10 @@ use dagbook_events::ids::{AttemptId, Epoch, RunId, StepKey, TenantId};
 use dagbook_events::pipeline::PipelineVersion;
 use dagbook_events::run::event::*;
 use dagbook_events::step::{
-    ArtifactRef, AttemptExit, Fault, LogSummary, Outcome, PendingReason, Requested, StopCause,
-    Usage, UsageQuality, UsageSource, Used,
+    ArtifactRef, AttemptExit, Fault, GpuUsage, LogSummary, Outcome, PendingReason, Requested,
+    StopCause, Usage, UsageQuality, UsageSource, Used,
 };
-use dagbook_events::time::Timestamp;
+use dagbook_events::time::{Millis, Timestamp};
 use dagbook_events::value::Value;
 
 const DAG: &str = "dagbook: v1\nname: golden\nsteps:\n  a: { run: \"true\" }\n";
@@ -93,8 +94,14 @@ fn exited() -> AttemptExited {
                 node: "n1".to_string(),
                 allocated_ms: Timestamp(1_700_000_000_000),
                 released_ms: Timestamp(1_700_000_090_000),
+                started_ms: None,
                 requested: Requested { cpu_milli: 2_000, mem_mib: 4_096, disk_mib: 0, gpu: vec![] },
-                used: Used { cpu_ms: 151_000, mem_peak_mib: 3_071, mem_mib_ms: 210_000_000 },
+                used: Used {
+                    cpu_ms: 151_000,
+                    mem_peak_mib: 3_071,
+                    mem_mib_ms: 210_000_000,
+                    egress_bytes: 0,
+                },
                 source: UsageSource::Hybrid,
                 quality: UsageQuality::Exact,
                 outcome: "failed".to_string(),
@@ -106,11 +113,36 @@ fn exited() -> AttemptExited {
             log: LogSummary { bytes: 12, crc32: 99, dropped_bytes: 0 },
             leftover_processes: 1,
         },
+        heard: None,
         verdict: Verdict::Retry {
             at: Timestamp(1_700_000_100_000),
             infra: false,
             reason: "exit code 75".to_string(),
         },
+    }
+}
+
+fn heard() -> Heard {
+    Heard {
+        planned: Timestamp(1_700_000_000_010),
+        started: Some(Timestamp(1_700_000_001_010)),
+        exited: Timestamp(1_700_000_090_010),
+    }
+}
+
+fn usage() -> Usage {
+    let usage = exited().exit.usage;
+    Usage { started_ms: Some(Timestamp(1_700_000_001_000)), ..usage }
+}
+
+fn checkpoint() -> UsageCheckpoint {
+    let (outcome, fault) = ("running".to_string(), Fault::None);
+    let released_ms = Timestamp(1_700_000_060_000);
+    UsageCheckpoint {
+        step: step(),
+        attempt: attempt(),
+        usage: Usage { released_ms, outcome, fault, ..usage() },
+        heard: Heard { exited: Timestamp(1_700_000_060_010), ..heard() },
     }
 }
 
@@ -170,6 +202,8 @@ fn samples() -> Vec<RunEvent> {
             executor: text("local"),
             spec_hash: Sha256Digest::of(b"spec"),
             place: None,
+            class: None,
+            hold: None,
         }),
         RunEvent::AttemptPending(AttemptPending {
             step: step(),
@@ -188,12 +222,15 @@ fn samples() -> Vec<RunEvent> {
         RunEvent::AttemptSuspected(mark()),
         RunEvent::AttemptRecovered(mark()),
         RunEvent::AttemptExited(Box::new(exited())),
-        RunEvent::ReportStale(ReportStale {
+        RunEvent::ReportStale(Box::new(ReportStale {
             step: step(),
             attempt: attempt(),
             epoch: Epoch(1),
             said: text("succeeded"),
-        }),
+            usage: None,
+            heard: None,
+        })),
+        RunEvent::UsageCheckpoint(Box::new(checkpoint())),
     ]
 }
 
@@ -324,4 +361,54 @@ fn a_run_that_is_pinned_to_a_version_has_its_golden_file_and_reads_back() {
     let data = serde_json::from_slice(lines.next().expect("data")).expect("JSON");
     let read = decode("run.submitted", data, lines.next(), &mut Planner::default());
     assert_eq!(read.as_ref(), Ok(&event));
+}
+
+/// What came for the bill later than the first golden files, which stay as they are.
+#[test]
+fn what_a_bill_is_made_of_has_its_golden_files_and_reads_back() {
+    let mut usage = usage();
+    usage.used.egress_bytes = 7;
+    let gpu = GpuUsage { model: "H200".to_string(), mode: "exclusive".to_string(), count: 1 };
+    usage.requested.gpu = vec![gpu];
+    let mut ended = exited();
+    (ended.exit.usage, ended.heard) = (usage.clone(), Some(heard()));
+    let planned = AttemptPlanned {
+        step: step(),
+        attempt: attempt(),
+        epoch: Epoch(1),
+        executor: "local".to_string(),
+        spec_hash: Sha256Digest::of(b"spec"),
+        place: None,
+        class: Some("large".to_string()),
+        hold: Some(Hold {
+            nanos: Whole(12_345_678_901_234_567_890),
+            ms: Millis(90_000),
+            basis: HoldBasis::Recorded,
+        }),
+    };
+    let stale = ReportStale {
+        step: step(),
+        attempt: attempt(),
+        epoch: Epoch(1),
+        said: "succeeded".to_string(),
+        usage: Some(usage),
+        heard: Some(Heard { started: None, ..heard() }),
+    };
+    for event in [
+        RunEvent::AttemptPlanned(planned),
+        RunEvent::AttemptExited(Box::new(ended)),
+        RunEvent::ReportStale(Box::new(stale)),
+    ] {
+        let written = encode(&event).expect("recordable").data;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/run-usage-1");
+        let path = folder.join(format!("{}.json", event.kind()));
+        if std::env::var_os("DAGBOOK_BLESS").is_some() && !path.exists() {
+            std::fs::create_dir_all(&folder).expect("made");
+            std::fs::write(&path, &written).expect("written");
+        }
+        let golden = std::fs::read(&path).unwrap_or_default();
+        assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
+        let data = serde_json::from_slice(&golden).expect("JSON");
+        assert_eq!(decode(event.kind(), data, None, &mut Planner::default()), Ok(event));
+    }
 }

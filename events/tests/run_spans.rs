@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use dagbook_events::ids::{RunId, StepKey};
 use dagbook_events::project::{Attribute, Span, SpanKind, SpanStatus, Spans};
 use dagbook_events::run::event::RunEvent;
-use dagbook_events::run::{Ask, RunFact};
+use dagbook_events::run::{Ask, Planning, RunFact};
 use dagbook_events::step::{Outcome, PendingReason, ReportBody, StopCause};
 use dagbook_events::trace::{SpanId, TraceContext};
 use run_support::{Story, earlier};
@@ -201,7 +201,7 @@ fn an_attempt_that_is_lost_says_so() {
 fn what_an_attempt_waits_for_is_an_event_of_its_span() {
     let mut story = Story::of(&file("  a: { run: 'true' }\n"));
     let unit = story.unit("a");
-    story.give(Ask::Plan(unit, None)).expect("it is due");
+    story.give(Ask::Plan(unit, Planning::default())).expect("it is due");
     story.at = 5;
     let reason = PendingReason { code: "image_pull".into(), message: "pulling".into() };
     story.give(story.report("a", ReportBody::Pending { reason })).expect("it is planned");

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Capabilities {
     /// Its name.
     pub name: String,
+    /// Its price class.
+    #[serde(default)]
+    pub class: String,
     /// Who starts work.
     pub kind: ExecutorKind,
     /// Version of the contract it speaks.

@@ -8,8 +8,8 @@ use dagbook_events::ids::AttemptId;
 use dagbook_events::step::{AttemptReport, ReportBody};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-/// Reports of an executor, in order per attempt. Their number is bounded by a handful for each
-/// attempt, so the queue behind it needs no bound of its own.
+/// Reports of an executor, in order per attempt. There is a handful for each attempt, and now and
+/// then a measurement, so the queue behind it needs no bound of its own.
 #[derive(Debug)]
 pub struct Reports(UnboundedReceiver<AttemptReport>);
 
@@ -61,6 +61,10 @@ impl Hub {
         let once = matches!(report.body, ReportBody::Started { .. } | ReportBody::Stopping);
         if ended || once && kept.iter().any(|r| r.body == report.body) {
             return;
+        }
+        // Of what is measured only the last counts.
+        if matches!(report.body, ReportBody::Usage(_)) {
+            kept.retain(|kept| !matches!(kept.body, ReportBody::Usage(_)));
         }
         kept.push(report.clone());
         Self::tell(&mut inner, report);

@@ -12,12 +12,7 @@ use dagbook_events::time::Timestamp;
 
 /// The request's own part of a usage record: what was asked for, rounded up to MiB.
 pub fn requested(resources: &Resources) -> Requested {
-    Requested {
-        cpu_milli: resources.cpu_milli,
-        mem_mib: resources.memory_bytes.div_ceil(1 << 20),
-        disk_mib: resources.disk_bytes.div_ceil(1 << 20),
-        gpu: Vec::new(),
-    }
+    Requested::of(resources)
 }
 
 /// Who did the work and how it was charged: the part of a usage record that does not depend on
@@ -47,6 +42,7 @@ pub fn exit_without_run(
             node: place.node.clone(),
             allocated_ms: at,
             released_ms: at,
+            started_ms: None,
             requested: requested(&spec.resources),
             used: Used::default(),
             source: UsageSource::None,

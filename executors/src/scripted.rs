@@ -75,6 +75,7 @@ impl Executor for ScriptedExecutor {
     fn describe(&self) -> Capabilities {
         Capabilities {
             name: self.name.clone(),
+            class: self.name.clone(),
             kind: ExecutorKind::Push,
             protocol_version: 1,
             os: std::env::consts::OS.to_string(),

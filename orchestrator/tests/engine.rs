@@ -154,6 +154,7 @@ fn ended(spec: &AttemptSpec, outcome: Outcome) -> Ask {
         node: "n".to_string(),
         allocated_ms: Timestamp(0),
         released_ms: Timestamp(0),
+        started_ms: None,
         requested: Requested::default(),
         used: Used::default(),
         source: UsageSource::None,

@@ -18,7 +18,7 @@ fn judge(factory: Arc<dyn Factory>, declared: &[Declared], least: usize) -> Verd
     println!("{verdict}");
     assert!(verdict.failed().is_empty(), "{verdict}");
     assert!(verdict.passed() >= least, "too few cases apply:\n{verdict}");
-    assert_eq!(verdict.entries.len(), 57, "every case is accounted for:\n{verdict}");
+    assert_eq!(verdict.entries.len(), 58, "every case is accounted for:\n{verdict}");
     verdict
 }
 

@@ -6,6 +6,8 @@
 //! its own: made anew from the same runs it holds the same. Only how often someone was served or
 //! passed is remembered beside, and begins again at nothing.
 //!
+//! What a tenant may spend is a matter of its own: [`money`].
+//!
 //! Reading order: [`Quota`], `amounts`, `pool`, `share`, `tenant`, `book`, `decide`, `keep`, `why`.
 
 mod amounts;
@@ -13,6 +15,7 @@ mod book;
 mod decide;
 mod figures;
 mod keep;
+pub mod money;
 mod pool;
 mod quota;
 mod share;

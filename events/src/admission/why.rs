@@ -15,7 +15,7 @@ use crate::ids::{RunId, TenantId};
 pub struct Wait {
     /// A word for programs: `pool_full`, `tenant_attempts`, `tenant_runs`, `tenant_cpu`,
     /// `tenant_memory`, `tenant_gpu`, `site_attempts`, `site_runs`, `site_cpu`, `site_memory`,
-    /// `site_gpu`, `fair_share`, `priority`, `held_for_larger`.
+    /// `site_gpu`, `fair_share`, `priority`, `held_for_larger`, `budget`, `budget_unknown`.
     pub code: &'static str,
     /// A sentence for people, without a full stop.
     pub text: String,
@@ -24,11 +24,11 @@ pub struct Wait {
 }
 
 impl Wait {
-    fn new(code: &'static str, text: String) -> Self {
+    pub(super) fn new(code: &'static str, text: String) -> Self {
         Self { code, text, figures: BTreeMap::new() }
     }
 
-    fn with(mut self, figures: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
+    pub(super) fn with(mut self, figures: impl IntoIterator<Item = (&'static str, u64)>) -> Self {
         self.figures.extend(figures);
         self
     }

@@ -66,6 +66,8 @@ pub fn encode(event: &RunEvent) -> Result<Encoded, CodecError> {
         ($($variant:ident: [$($spill:literal),*]),* $(,)?) => {
             match event {
                 RunEvent::Submitted(e) => write(kind, &**e, &["source"], 0),
+                RunEvent::UsageCheckpoint(e) => write(kind, &**e, &[], SPILL_THRESHOLD),
+                RunEvent::ReportStale(e) => write(kind, &**e, &[], SPILL_THRESHOLD),
                 RunEvent::AttemptExited(e) => {
                     write(kind, &**e, &["outputs", "artifacts"], SPILL_THRESHOLD)
                 }
@@ -79,7 +81,7 @@ pub fn encode(event: &RunEvent) -> Result<Encoded, CodecError> {
         CacheMissed: [], StepReused: ["result"], ApprovalRequested: [], ApprovalGiven: [],
         WaitStarted: [], ChildRequested: ["params"], ChildFinished: ["outputs"],
         AttemptPlanned: [], AttemptPending: [], AttemptStarted: [], AttemptStopping: [],
-        AttemptSuspected: [], AttemptRecovered: [], ReportStale: [],
+        AttemptSuspected: [], AttemptRecovered: [],
     }
 }
 
@@ -144,7 +146,8 @@ pub fn decode(
         "attempt.suspected" => RunEvent::AttemptSuspected(read(kind, data)?),
         "attempt.recovered" => RunEvent::AttemptRecovered(read(kind, data)?),
         "attempt.exited" => RunEvent::AttemptExited(Box::new(read(kind, data)?)),
-        "report.stale" => RunEvent::ReportStale(read(kind, data)?),
+        "usage.checkpoint" => RunEvent::UsageCheckpoint(Box::new(read(kind, data)?)),
+        "report.stale" => RunEvent::ReportStale(Box::new(read(kind, data)?)),
         other => return Err(CodecError::UnknownKind(other.to_string())),
     })
 }

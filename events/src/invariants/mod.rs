@@ -4,7 +4,10 @@
 //! A check reads a run's whole history, oldest first, and never panics on a damaged one.
 
 mod after_end;
+mod checkpoints;
+mod ended_once;
 mod epochs;
+mod holds;
 mod limits;
 mod one_outcome;
 mod planned_first;
@@ -40,11 +43,14 @@ impl fmt::Display for Violation {
 pub type Check = fn(&[RunFact]) -> Vec<Violation>;
 
 /// Every property with its name, cheapest first.
-pub const ALL: [(&str, Check); 10] = [
+pub const ALL: [(&str, Check); 13] = [
     ("one_outcome", one_outcome::check),
     ("after_end", after_end::check),
     ("planned_once", planned_once::check),
     ("planned_first", planned_first::check),
+    ("ended_once", ended_once::check),
+    ("checkpoints", checkpoints::check),
+    ("holds", holds::check),
     ("epochs", epochs::check),
     ("limits", limits::check),
     ("slots", slots::check),
@@ -70,6 +76,7 @@ fn reported(event: &RunEvent) -> Option<(AttemptId, &StepKey)> {
         RunEvent::AttemptStopping(e)
         | RunEvent::AttemptSuspected(e)
         | RunEvent::AttemptRecovered(e) => (e.attempt, &e.step),
+        RunEvent::UsageCheckpoint(e) => (e.attempt, &e.step),
         RunEvent::AttemptExited(e) => (e.attempt, &e.step),
         _ => return None,
     })

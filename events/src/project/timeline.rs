@@ -3,7 +3,7 @@
 use crate::ids::StepKey;
 use crate::run::RunFact;
 use crate::run::event::{RunEvent, TimerKind, Verdict};
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 /// One event for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +78,12 @@ fn attempt(event: &RunEvent) -> (Option<StepKey>, String) {
         RunEvent::AttemptStopping(e)
         | RunEvent::AttemptSuspected(e)
         | RunEvent::AttemptRecovered(e) => (Some(e.step.clone()), String::new()),
+        RunEvent::UsageCheckpoint(e) => {
+            let used = &e.usage.used;
+            let text =
+                format!("{} of CPU, at most {} MiB so far", Millis(used.cpu_ms), used.mem_peak_mib);
+            (Some(e.step.clone()), text)
+        }
         RunEvent::AttemptExited(e) => {
             let outcome = e.exit.outcome.describe();
             let text = match &e.verdict {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::event::{RunStatus, Submitted, TimerKind};
 use crate::ids::{RunId, StepKey};
 use crate::run::UnitRef;
-use crate::run::event::ReusedResult;
+use crate::run::event::{Hold, ReusedResult};
 use crate::step::{AttemptReport, StopCause};
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -64,9 +64,8 @@ pub enum Ask {
     },
     /// A timer ran out.
     Timer(TimerKind),
-    /// Admission chose a unit: plan its next attempt, for this place where its executor is bound
-    /// to one.
-    Plan(UnitRef, Option<Arc<str>>),
+    /// Admission chose a unit: plan its next attempt.
+    Plan(UnitRef, Planning),
     /// An executor reports.
     Observe(Box<AttemptReport>),
     /// The cache answered.
@@ -89,6 +88,17 @@ pub enum Ask {
         /// Why, unless it succeeded.
         reason: String,
     },
+}
+
+/// What an attempt is planned with beside its spec.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Planning {
+    /// The only place where it may be started, where its executor is bound to one.
+    pub place: Option<Arc<str>>,
+    /// The executor's price class, where that is not its name.
+    pub class: Option<String>,
+    /// What is put aside for it.
+    pub hold: Option<Hold>,
 }
 
 /// Why a command was refused. Nothing changed.

@@ -33,7 +33,7 @@ pub fn handle(state: &mut RunState, command: &RunCommand) -> Result<Vec<RunFact>
             commands::approve::approve(&mut append, step, *approved, comment)?;
         }
         Ask::Timer(timer) => commands::timer::timer(&mut append, timer)?,
-        Ask::Plan(unit, place) => commands::plan::plan(&mut append, *unit, place.clone())?,
+        Ask::Plan(unit, planning) => commands::plan::plan(&mut append, *unit, planning)?,
         Ask::Observe(report) => commands::observe::observe(&mut append, report)?,
         Ask::CacheAnswer { step, hit } => commands::cache::answer(&mut append, step, hit)?,
         Ask::ChildFinished { step, run, status, outputs, reason } => {

@@ -15,10 +15,12 @@ use crate::dag::{GitFacts, Plan, SourceBundle};
 use crate::digest::Sha256Digest;
 use crate::ids::{AttemptId, Epoch, RunId, StepKey, TenantId};
 use crate::pipeline::PipelineVersion;
-use crate::step::{ArtifactRef, AttemptExit, PendingReason, SourceArchive, StopCause};
+use crate::step::{ArtifactRef, AttemptExit, PendingReason, SourceArchive, StopCause, Usage};
 use crate::time::Timestamp;
 use crate::trace::TraceContext;
 use crate::value::Value;
+
+pub use super::usage::{Heard, Hold, HoldBasis, UsageCheckpoint};
 
 /// One recorded fact of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,10 +84,12 @@ pub enum RunEvent {
     AttemptSuspected(AttemptMark),
     /// Contact is back.
     AttemptRecovered(AttemptMark),
+    /// What it used so far.
+    UsageCheckpoint(Box<UsageCheckpoint>),
     /// It ended, and what follows for its step.
     AttemptExited(Box<AttemptExited>),
     /// A report that came too late was kept and not applied.
-    ReportStale(ReportStale),
+    ReportStale(Box<ReportStale>),
 }
 
 impl RunEvent {
@@ -117,6 +121,7 @@ impl RunEvent {
             Self::AttemptStopping(_) => "attempt.stopping",
             Self::AttemptSuspected(_) => "attempt.suspected",
             Self::AttemptRecovered(_) => "attempt.recovered",
+            Self::UsageCheckpoint(_) => "usage.checkpoint",
             Self::AttemptExited(_) => "attempt.exited",
             Self::ReportStale(_) => "report.stale",
         }
@@ -475,6 +480,12 @@ pub struct AttemptPlanned {
     /// started on a machine can be found again there and nowhere else. None: everywhere.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub place: Option<Arc<str>>,
+    /// The executor's price class, where that is not its name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub class: Option<String>,
+    /// What was put aside for it, where its tenant has a budget.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub hold: Option<Hold>,
 }
 
 /// `attempt.pending`.
@@ -530,6 +541,9 @@ pub struct AttemptExited {
     /// All that the executor said.
     #[serde(flatten)]
     pub exit: AttemptExit,
+    /// When, by the orchestrator's clock; missing in what earlier versions recorded.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heard: Option<Heard>,
     /// What follows for the step.
     pub verdict: Verdict,
 }
@@ -569,4 +583,10 @@ pub struct ReportStale {
     pub epoch: Epoch,
     /// What it said.
     pub said: String,
+    /// What it used in truth, where it was given up as lost.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub usage: Option<Usage>,
+    /// When, by the orchestrator's clock.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub heard: Option<Heard>,
 }

@@ -73,6 +73,7 @@ pub fn apply(state: &mut RunState, fact: &RunFact) {
         RunEvent::AttemptRecovered(e) => {
             attempt::observed(state, e.attempt, crate::step::Observation::Recovered);
         }
+        RunEvent::UsageCheckpoint(e) => attempt::measured(state, e),
         RunEvent::AttemptExited(e) => attempt::exited(state, e, at),
         RunEvent::ReportStale(e) => {
             state.lost.remove(&e.attempt);

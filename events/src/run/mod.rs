@@ -15,9 +15,10 @@ mod render;
 mod replay;
 mod settle;
 mod state;
+mod usage;
 mod view;
 
-pub use command::{Ask, Rejection, RunCommand};
+pub use command::{Ask, Planning, Rejection, RunCommand};
 pub use commands::timer::timer_due;
 pub use decide::{decide, handle};
 pub use event::{RunEvent, RunFact, RunStatus, TimerKind};
@@ -29,3 +30,4 @@ pub use state::{
     FanOutState, HoldKind, Phase, RunState, StepBody, StepState, Unit, UnitRef, UnitResult,
     UnitStatus,
 };
+pub use usage::{AttemptNote, Heard, Hold, HoldBasis, UsageCheckpoint};

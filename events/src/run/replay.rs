@@ -1,11 +1,9 @@
 //! Deciding again: each recorded command is read back from its cause, decided on the state of
 //! that time, and the events compared with the recorded ones.
 
-use std::sync::Arc;
-
-use super::command::{Ask, RunCommand};
+use super::command::{Ask, Planning, RunCommand};
 use super::decide::handle;
-use super::event::{RunEvent, RunFact, RunStatus, TimerKind};
+use super::event::{AttemptExited, RunEvent, RunFact, RunStatus, TimerKind};
 use super::evolve::fold;
 use super::state::RunState;
 use crate::step::{AttemptReport, ReportBody, StopCause};
@@ -41,7 +39,7 @@ pub fn replay(facts: &[RunFact]) -> (RunState, Vec<ReplayFinding>) {
 fn again(state: &mut RunState, cause: &RunFact, rest: &[RunFact]) -> Result<usize, String> {
     if let RunEvent::ReportStale(e) = &cause.event {
         // What was said is kept as a sentence; that it came too late is what can be checked.
-        if !state.lost.contains(&e.attempt) {
+        if !state.lost.contains_key(&e.attempt) {
             return Err(format!("attempt {} was not given up as lost", e.attempt));
         }
         super::evolve::apply(state, cause);
@@ -53,7 +51,7 @@ fn again(state: &mut RunState, cause: &RunFact, rest: &[RunFact]) -> Result<usiz
         .map_err(|e| format!("`{}` would be refused now: {e}", cause.event.kind()))?;
     for (offset, expected) in decided.iter().enumerate() {
         match rest.get(offset) {
-            Some(recorded) if recorded == expected => {}
+            Some(recorded) if recorded == expected || is_without_clock(recorded, expected) => {}
             Some(recorded) => {
                 return Err(format!(
                     "`{}` is recorded where the rules give `{}`{}",
@@ -72,6 +70,20 @@ fn again(state: &mut RunState, cause: &RunFact, rest: &[RunFact]) -> Result<usiz
         }
     }
     Ok(decided.len())
+}
+
+/// Whether an end was recorded by a program that did not note its own clock yet, and is equal
+/// otherwise.
+fn is_without_clock(recorded: &RunFact, expected: &RunFact) -> bool {
+    let (RunEvent::AttemptExited(before), RunEvent::AttemptExited(now)) =
+        (&recorded.event, &expected.event)
+    else {
+        return false;
+    };
+    before.heard.is_none() && recorded.at == expected.at && {
+        let now = AttemptExited { heard: None, ..(**now).clone() };
+        **before == now
+    }
 }
 
 /// The command that a cause records.
@@ -102,20 +114,19 @@ fn ask_of(state: &RunState, event: &RunEvent) -> Result<Ask, String> {
             outputs: e.outputs.clone(),
             reason: e.reason.clone(),
         },
-        RunEvent::AttemptPlanned(e) => plan(state, &e.step, e.place.clone())?,
+        RunEvent::AttemptPlanned(e) => {
+            let (place, class, hold) = (e.place.clone(), e.class.clone(), e.hold);
+            plan(state, &e.step, Planning { place, class, hold })?
+        }
         // A step whose expressions have no value fails where an attempt would be planned.
-        RunEvent::StepFailed(e) => plan(state, &e.step, None)?,
+        RunEvent::StepFailed(e) => plan(state, &e.step, Planning::default())?,
         other => Ask::Observe(Box::new(report_of(state, other)?)),
     })
 }
 
-fn plan(
-    state: &RunState,
-    step: &crate::ids::StepKey,
-    place: Option<Arc<str>>,
-) -> Result<Ask, String> {
+fn plan(state: &RunState, step: &crate::ids::StepKey, planning: Planning) -> Result<Ask, String> {
     let unit = state.find(step).ok_or_else(|| format!("there is no step `{step}`"))?;
-    Ok(Ask::Plan(unit, place))
+    Ok(Ask::Plan(unit, planning))
 }
 
 fn report_of(state: &RunState, event: &RunEvent) -> Result<AttemptReport, String> {
@@ -132,6 +143,10 @@ fn report_of(state: &RunState, event: &RunEvent) -> Result<AttemptReport, String
         RunEvent::AttemptStopping(e) => (&e.step, e.attempt, None, ReportBody::Stopping),
         RunEvent::AttemptSuspected(e) => (&e.step, e.attempt, None, ReportBody::Suspect),
         RunEvent::AttemptRecovered(e) => (&e.step, e.attempt, None, ReportBody::Recovered),
+        RunEvent::UsageCheckpoint(e) => {
+            let body = ReportBody::Usage(Box::new(e.usage.clone()));
+            (&e.step, e.attempt, Some(e.usage.released_ms), body)
+        }
         RunEvent::AttemptExited(e) => {
             (&e.step, e.attempt, Some(e.exited_at), ReportBody::Exited(Box::new(e.exit.clone())))
         }

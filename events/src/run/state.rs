@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::event::{CancelRequested, ReusedResult, RunStatus, Submitted};
+use super::usage::AttemptNote;
 use crate::admission::Demand;
 use crate::dag::{FanOut, Plan, PlannedStep, Section, StepIndex};
 use crate::ids::{AttemptId, Epoch, RunId, StepKey, StepName};
@@ -49,8 +50,12 @@ pub struct RunState {
     /// An attempt of the main part was planned, or it has its place in its concurrency group:
     /// from here on it counts as running.
     pub has_begun: bool,
+    /// What is remembered of live attempts for the bill.
+    pub notes: BTreeMap<AttemptId, AttemptNote>,
+    /// Billionths that are held for live attempts, together.
+    pub held_nanos: i128,
     /// Attempts given up as lost whose own last word has not come.
-    pub lost: BTreeSet<AttemptId>,
+    pub lost: BTreeMap<AttemptId, AttemptNote>,
     /// Names of signals that arrived.
     pub signals: BTreeSet<String>,
     /// Events folded.
@@ -297,7 +302,9 @@ impl RunState {
             open_main: 0,
             open_finally: 0,
             has_begun: false,
-            lost: BTreeSet::new(),
+            notes: BTreeMap::new(),
+            held_nanos: 0,
+            lost: BTreeMap::new(),
             signals: BTreeSet::new(),
             version: 0,
             updated_at: Timestamp(0),

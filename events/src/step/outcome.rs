@@ -98,6 +98,8 @@ pub enum StopCause {
     Superseded,
     /// The executor is shutting down.
     Shutdown,
+    /// A budget is used up.
+    Budget,
 }
 
 /// What kept an attempt from starting.

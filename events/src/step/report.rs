@@ -53,6 +53,8 @@ pub enum ReportBody {
     Suspect,
     /// Contact is back.
     Recovered,
+    /// What it used so far: cumulative, `released_ms` is the instant of measurement.
+    Usage(Box<Usage>),
     /// It ended.
     Exited(Box<AttemptExit>),
 }

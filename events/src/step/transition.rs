@@ -46,6 +46,8 @@ pub enum Observation {
     Suspected,
     /// Contact is back.
     Recovered,
+    /// What it used so far was measured.
+    Measured,
     /// It ended.
     Exited,
 }
@@ -83,7 +85,7 @@ impl AttemptState {
 
 impl Observation {
     /// All observations, in the order of the table's columns.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Offered,
         Self::Submitted,
         Self::Pending,
@@ -92,18 +94,20 @@ impl Observation {
         Self::Stopping,
         Self::Suspected,
         Self::Recovered,
+        Self::Measured,
         Self::Exited,
     ];
 }
 
-const TABLE: [[Transition; 9]; 9] = {
+const TABLE: [[Transition; 10]; 9] = {
     use AttemptState as S;
     use Transition::{Known as K, Stale as X, To};
     // An observation may overtake the ones before it: a late `Pending` after `Started` is known.
     // `Suspect` does not remember where it came from: what is seen next says it again, and
-    // `Recovered` alone means that it runs, the state in which leases matter.
+    // `Recovered` alone means that it runs, the state in which leases matter. A measurement is kept
+    // and changes nothing.
     [
-        //            Offered         Submitted         Pending         Preparing         Started         Stopping         Suspected       Recovered       Exited
+        //            Offered         Submitted         Pending         Preparing         Started         Stopping         Suspected       Recovered       Measured         Exited
         /* Planned */
         [
             To(S::Offered),
@@ -114,6 +118,7 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             To(S::Suspect),
             K,
+            To(S::Planned),
             To(S::Exited),
         ],
         /* Offered */
@@ -126,6 +131,7 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             To(S::Suspect),
             K,
+            To(S::Offered),
             To(S::Exited),
         ],
         /* Submitted */
@@ -138,6 +144,7 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             To(S::Suspect),
             K,
+            To(S::Submitted),
             To(S::Exited),
         ],
         /* Pending */
@@ -150,6 +157,7 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             To(S::Suspect),
             K,
+            To(S::Pending),
             To(S::Exited),
         ],
         /* Preparing */
@@ -162,12 +170,13 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             To(S::Suspect),
             K,
+            To(S::Preparing),
             To(S::Exited),
         ],
         /* Running */
-        [K, K, K, K, K, To(S::Stopping), To(S::Suspect), K, To(S::Exited)],
+        [K, K, K, K, K, To(S::Stopping), To(S::Suspect), K, To(S::Running), To(S::Exited)],
         /* Stopping */
-        [K, K, K, K, K, K, K, K, To(S::Exited)],
+        [K, K, K, K, K, K, K, K, To(S::Stopping), To(S::Exited)],
         /* Suspect */
         [
             K,
@@ -178,10 +187,11 @@ const TABLE: [[Transition; 9]; 9] = {
             To(S::Stopping),
             K,
             To(S::Running),
+            To(S::Suspect),
             To(S::Exited),
         ],
         /* Exited */
-        [X, X, X, X, X, X, X, X, X],
+        [X, X, X, X, X, X, X, X, X, X],
     ]
 };
 
@@ -219,6 +229,8 @@ mod tests {
                     (_, Observation::Exited) => {
                         assert_eq!(transition, Transition::To(AttemptState::Exited));
                     }
+                    // A measurement is kept in every state and changes none.
+                    (state, Observation::Measured) => assert_eq!(transition, Transition::To(state)),
                     // Who is silent while killing is judged by the stop deadline, not the lease.
                     (AttemptState::Stopping, _) => assert_eq!(transition, Transition::Known),
                     _ => assert_ne!(transition, Transition::Stale),
@@ -231,7 +243,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 81);
+        assert_eq!(seen, 90);
     }
 
     #[test]

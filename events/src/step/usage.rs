@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Resources;
 use super::outcome::Fault;
 use crate::time::Timestamp;
 
@@ -16,8 +17,11 @@ pub struct Usage {
     pub node: String,
     /// When its resources became unavailable to others (executor's clock).
     pub allocated_ms: Timestamp,
-    /// When they became free again, confirmed.
+    /// When they became free again, confirmed; while it runs, when this was measured.
     pub released_ms: Timestamp,
+    /// When it began to run, where that is known (executor's clock).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub started_ms: Option<Timestamp>,
     /// What was asked for.
     pub requested: Requested,
     /// What was measured.
@@ -26,7 +30,7 @@ pub struct Usage {
     pub source: UsageSource,
     /// How good the figures are.
     pub quality: UsageQuality,
-    /// The outcome's word.
+    /// The outcome's word; `running` where it was measured before the end.
     pub outcome: String,
     /// Whose fault.
     pub fault: Fault,
@@ -43,6 +47,23 @@ pub struct Requested {
     pub disk_mib: u64,
     /// Devices.
     pub gpu: Vec<GpuUsage>,
+}
+
+impl Requested {
+    /// What a request asks for: sizes rounded up to MiB. A device of no model is `any`.
+    pub fn of(resources: &Resources) -> Self {
+        let gpu = resources.gpu.iter().filter(|gpu| gpu.count > 0).map(|gpu| GpuUsage {
+            model: gpu.model.clone().unwrap_or_else(|| "any".to_string()),
+            mode: gpu.mode.clone().unwrap_or_else(|| "exclusive".to_string()),
+            count: gpu.count,
+        });
+        Self {
+            cpu_milli: resources.cpu_milli,
+            mem_mib: resources.memory_bytes.div_ceil(1 << 20),
+            disk_mib: resources.disk_bytes.div_ceil(1 << 20),
+            gpu: gpu.collect(),
+        }
+    }
 }
 
 /// Devices of one kind.
@@ -65,6 +86,13 @@ pub struct Used {
     pub mem_peak_mib: u64,
     /// Memory over time, MiB × ms (sampled); 0 where nothing samples it.
     pub mem_mib_ms: u64,
+    /// Bytes that left, where the executor counts them.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub egress_bytes: u64,
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// What measured the figures.

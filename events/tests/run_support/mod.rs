@@ -11,7 +11,7 @@ use dagbook_events::ids::{RunId, StepKey, TenantId};
 use dagbook_events::invariants::check_all;
 use dagbook_events::run::event::{ReusedResult, Source, Submitted};
 use dagbook_events::run::{
-    Ask, Rejection, RunCommand, RunEvent, RunFact, RunState, UnitRef, fold, handle, react,
+    Ask, Planning, Rejection, RunCommand, RunEvent, RunFact, RunState, UnitRef, fold, handle, react,
 };
 use dagbook_events::step::{
     AttemptExit, AttemptReport, LogSummary, Outcome, ReportBody, Requested, Usage, UsageQuality,
@@ -93,7 +93,7 @@ impl Story {
     /// Plans the next attempt of a unit and lets it start.
     pub fn start(&mut self, key: &str) {
         let unit = self.unit(key);
-        self.give(Ask::Plan(unit, None)).unwrap_or_else(|e| panic!("{key}: {e}"));
+        self.give(Ask::Plan(unit, Planning::default())).unwrap_or_else(|e| panic!("{key}: {e}"));
         self.give(
             self.report(key, ReportBody::Started { node: "n".into(), pid: None, handle: None }),
         )
@@ -174,13 +174,14 @@ fn verdict(verdict: &dagbook_events::run::event::Verdict) -> &'static str {
     }
 }
 
-fn exit(outcome: Outcome) -> AttemptExit {
+pub fn exit(outcome: Outcome) -> AttemptExit {
     let usage = Usage {
         executor: "local".to_string(),
         class: "standard".to_string(),
         node: "n".to_string(),
         allocated_ms: Timestamp(0),
         released_ms: Timestamp(0),
+        started_ms: None,
         requested: Requested::default(),
         used: Used::default(),
         source: UsageSource::None,

@@ -48,6 +48,7 @@ impl LocalFactory {
             clock: setup.clock,
             slots: setup.slots,
             cgroups: self.cgroups,
+            measure_every: setup.measure_every,
             ..config
         };
         let executor = LocalExecutor::new(config.clone()).map_err(|error| error.to_string())?;

@@ -24,7 +24,7 @@ impl Factory for ScriptedFactory {
     }
 
     async fn world(&self, setup: Setup) -> Result<Box<dyn World>, String> {
-        let script = script().slots(setup.slots.unwrap_or(0));
+        let script = script().slots(setup.slots.unwrap_or(0)).measuring(setup.measure_every);
         let executor = ScriptedExecutor::with_clock("scripted", script, setup.clock);
         Ok(Box::new(ScriptedWorld { executor: Arc::new(executor) }))
     }

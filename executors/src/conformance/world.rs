@@ -11,6 +11,7 @@ use dagbook_events::ports::Clock;
 use dagbook_events::step::AttemptSpec;
 
 use crate::clock::SystemClock;
+use crate::local::MEASURE_EVERY;
 use crate::port::Executor;
 
 /// How a world is to be.
@@ -22,11 +23,18 @@ pub struct Setup {
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// The executor's clock.
     pub clock: Arc<dyn Clock>,
+    /// How often what runs tells what it used so far.
+    pub measure_every: Duration,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { slots: None, secrets: BTreeMap::new(), clock: Arc::new(SystemClock) }
+        Self {
+            slots: None,
+            secrets: BTreeMap::new(),
+            clock: Arc::new(SystemClock),
+            measure_every: MEASURE_EVERY,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dagbook_events::ports::{Blobs, Clock};
 
@@ -36,7 +37,12 @@ pub struct LocalConfig {
     pub slots: Option<u32>,
     /// Whether to use control groups.
     pub cgroups: Cgroups,
+    /// How often what an attempt uses is told while it runs.
+    pub measure_every: Duration,
 }
+
+/// How often what an attempt uses is told while it runs, unless something else is said.
+pub const MEASURE_EVERY: Duration = Duration::from_secs(60);
 
 /// The program that becomes the shim: it must call [`super::shim_main`] with its last argument.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +85,7 @@ impl LocalConfig {
             clock: Arc::new(SystemClock),
             slots: None,
             cgroups: Cgroups::Auto,
+            measure_every: MEASURE_EVERY,
         })
     }
 }

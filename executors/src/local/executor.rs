@@ -74,6 +74,7 @@ impl Executor for LocalExecutor {
         let exact = trees.is_exact() && trees.has_memory();
         Capabilities {
             name: self.shared.config.name.clone(),
+            class: self.shared.config.class.clone(),
             kind: ExecutorKind::Push,
             protocol_version: 1,
             os: std::env::consts::OS.to_string(),
@@ -218,6 +219,7 @@ impl Executor for LocalExecutor {
             cpu_ms: counters.cpu_us?.div_ceil(1_000),
             mem_peak_mib: counters.memory_peak_bytes.unwrap_or(0).div_ceil(1 << 20),
             mem_mib_ms: 0,
+            egress_bytes: 0,
         })
     }
 

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use dagbook_events::step::{
-    ArtifactRef, AttemptExit, LogSummary, Outcome, Usage, UsageQuality, UsageSource, Used,
+    ArtifactRef, AttemptExit, Fault, LogSummary, Outcome, Usage, UsageQuality, UsageSource, Used,
 };
 use dagbook_events::time::Timestamp;
 use dagbook_events::value::Value;
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use super::config::LocalConfig;
 use super::paths::AttemptDir;
-use super::records::{self, Figures, Record, ShimExit};
+use super::records::{self, Figures, Measured, Record, ShimExit, Started};
 use super::{artifacts, environment, logs, outputs, process};
 use crate::request::requested;
 
@@ -99,16 +99,40 @@ fn usage(config: &LocalConfig, record: &Record, exit: &ShimExit, outcome: &Outco
         node: config.node.clone(),
         allocated_ms: exit.allocated,
         released_ms: exit.released.max(exit.allocated),
+        started_ms: exit.started,
         requested: requested(&record.spec.resources),
-        used: Used {
-            cpu_ms: figures.cpu_us.div_ceil(1_000),
-            mem_peak_mib: figures.memory_peak_bytes.div_ceil(1 << 20),
-            mem_mib_ms: figures.memory_mib_ms,
-        },
+        used: used(figures),
         source: figures.source,
         quality: figures.quality,
         outcome: outcome.name().to_string(),
         fault: outcome.fault(),
+    }
+}
+
+fn used(figures: &Figures) -> Used {
+    Used {
+        cpu_ms: figures.cpu_us.div_ceil(1_000),
+        mem_peak_mib: figures.memory_peak_bytes.div_ceil(1 << 20),
+        mem_mib_ms: figures.memory_mib_ms,
+        egress_bytes: 0,
+    }
+}
+
+/// What was used so far, as the shim put it down.
+pub(crate) fn so_far(config: &LocalConfig, record: &Record, measured: &Measured) -> Usage {
+    Usage {
+        executor: config.name.clone(),
+        class: config.class.clone(),
+        node: config.node.clone(),
+        allocated_ms: record.allocated,
+        released_ms: measured.at.max(record.allocated),
+        started_ms: Some(measured.started),
+        requested: requested(&record.spec.resources),
+        used: used(&measured.figures),
+        source: measured.figures.source,
+        quality: measured.figures.quality,
+        outcome: "running".to_string(),
+        fault: Fault::None,
     }
 }
 
@@ -121,6 +145,9 @@ pub(crate) fn bury(dir: &AttemptDir, record: &Record, now: Timestamp) -> ShimExi
     if let Err(error) = leaf.remove() {
         tracing::warn!(attempt = %record.spec.attempt, %error, "a control group is left");
     }
+    let seen = records::read::<Measured>(&dir.measured()).ok().flatten();
+    let started = records::read::<Started>(&dir.started()).ok().flatten();
+    let before = seen.as_ref().map(|seen| &seen.figures);
     let mut detail = "its supervisor died".to_string();
     let mut said = String::new();
     if File::open(dir.shim_errors()).is_ok_and(|f| f.take(400).read_to_string(&mut said).is_ok())
@@ -135,10 +162,14 @@ pub(crate) fn bury(dir: &AttemptDir, record: &Record, now: Timestamp) -> ShimExi
     let exit = ShimExit {
         lost: Some(detail),
         leftovers: killed,
+        started: started.map(|started| started.at),
         figures: Figures {
-            cpu_us: counters.cpu_us.unwrap_or(0),
-            memory_peak_bytes: counters.memory_peak_bytes.unwrap_or(0),
-            memory_mib_ms: 0,
+            cpu_us: counters.cpu_us.or(before.map(|it| it.cpu_us)).unwrap_or(0),
+            memory_peak_bytes: counters
+                .memory_peak_bytes
+                .or(before.map(|it| it.memory_peak_bytes))
+                .unwrap_or(0),
+            memory_mib_ms: before.map_or(0, |it| it.memory_mib_ms),
             source: match (counters.cpu_us, counters.memory_v2) {
                 (None, _) => UsageSource::None,
                 (Some(_), true) => UsageSource::Cgroup2,

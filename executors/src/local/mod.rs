@@ -43,7 +43,7 @@ pub mod shim;
 mod source;
 mod watcher;
 
-pub use config::{Cgroups, LocalConfig, ShimProgram};
+pub use config::{Cgroups, LocalConfig, MEASURE_EVERY, ShimProgram};
 pub use executor::LocalExecutor;
 pub use logs::{index_path, log_path, read_log};
 pub use shim::shim_main;

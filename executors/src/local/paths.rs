@@ -45,6 +45,10 @@ impl AttemptDir {
         self.0.join("started")
     }
 
+    pub(crate) fn measured(&self) -> PathBuf {
+        self.0.join("usage")
+    }
+
     pub(crate) fn exit(&self) -> PathBuf {
         self.0.join("exit")
     }

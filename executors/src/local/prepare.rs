@@ -129,6 +129,7 @@ pub(crate) fn prepare(
         masks: fetched.secrets.iter().flat_map(|s| shim::patterns(&s.value)).collect(),
         allocated,
         allocated_boot_ms,
+        measure_ms: u64::try_from(config.measure_every.as_millis()).unwrap_or(u64::MAX),
     };
     let written = write_draft(config, &draft, &record, fetched)
         .and_then(|()| commit(&draft, &dir, &config.root))

@@ -46,6 +46,13 @@ pub(crate) struct Launch {
     /// When its resources were taken, by the wall and by the boot clock (ms).
     pub(crate) allocated: Timestamp,
     pub(crate) allocated_boot_ms: u64,
+    /// Between two measurements that are put down while it runs.
+    #[serde(default = "minute")]
+    pub(crate) measure_ms: u64,
+}
+
+fn minute() -> u64 {
+    60_000
 }
 
 /// Bounds that the shim enforces.
@@ -95,9 +102,20 @@ pub(crate) struct ShimExit {
     /// The outputs hold the value of a secret.
     pub(crate) secret_in_outputs: bool,
     pub(crate) allocated: Timestamp,
+    /// When the step's process was there; missing where there was none, or an older shim wrote it.
+    #[serde(default)]
+    pub(crate) started: Option<Timestamp>,
     pub(crate) released: Timestamp,
     pub(crate) figures: Figures,
     pub(crate) log: LogSummary,
+}
+
+/// `usage`: what was used when that was last measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    pub(crate) at: Timestamp,
+    pub(crate) started: Timestamp,
+    pub(crate) figures: Figures,
 }
 
 /// What was measured.
@@ -162,6 +180,7 @@ impl ShimExit {
             unkillable: 0,
             secret_in_outputs: false,
             allocated,
+            started: None,
             released: released.max(allocated),
             figures: Figures {
                 cpu_us: 0,

@@ -23,7 +23,7 @@ use super::config::LocalConfig;
 use super::finish;
 use super::paths::AttemptDir;
 use super::prepare::{self, Refused};
-use super::records::{self, Notice, Record, ShimExit, Started};
+use super::records::{self, Measured, Notice, Record, ShimExit, Started};
 use super::recover::{self, Remains};
 use super::shim::ending::wait_for_end;
 use super::shim::launch::Spawned;
@@ -239,7 +239,10 @@ impl Shared {
             // It is our child and nobody has reaped it: the number is its own.
             let pid = Pid::from_raw(spawned.pid.cast_signed());
             let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-            let ended = shared.hear(&the_attempt, spawned.notices).await;
+            let ended = tokio::select! {
+                ended = shared.hear(&the_attempt, spawned.notices) => ended,
+                () = shared.tell_usage(&the_attempt) => false,
+            };
             if let Some(pidfd) = pidfd {
                 let _ = wait_for_end(pidfd).await;
             }
@@ -278,12 +281,31 @@ impl Shared {
             };
             tokio::select! {
                 () = started => {}
+                () = shared.tell_usage(&the_attempt) => {}
                 _ = wait_for_end(pidfd) => {}
             }
             shared.look_for_started(&the_attempt);
             shared.settle(&the_attempt).await;
         });
         attempt.set_watcher(task.abort_handle());
+    }
+
+    /// Tells what the attempt used, as often as its shim puts it down. Never returns.
+    async fn tell_usage(&self, attempt: &Attempt) {
+        let pause = self.config.measure_every / 4;
+        let pause = pause.clamp(Duration::from_millis(10), Duration::from_secs(15));
+        let mut last = None;
+        loop {
+            tokio::time::sleep(pause).await;
+            let Some(record) = attempt.record.get() else { continue };
+            let Ok(Some(measured)) = records::read::<Measured>(&attempt.dir.measured()) else {
+                continue;
+            };
+            if last.replace(measured.at) != Some(measured.at) {
+                let usage = finish::so_far(&self.config, record, &measured);
+                self.send(attempt, measured.at, ReportBody::Usage(Box::new(usage)));
+            }
+        }
     }
 
     async fn await_started(&self, attempt: &Attempt) {

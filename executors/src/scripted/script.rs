@@ -13,6 +13,7 @@ pub struct Script {
     rules: BTreeMap<String, Vec<Behavior>>,
     otherwise: Behavior,
     pub(super) slots: u32,
+    pub(super) measure_every: Option<Duration>,
 }
 
 impl Script {
@@ -37,6 +38,12 @@ impl Script {
     /// Attempts at one time; one more is `Busy`. Zero: no bound.
     pub fn slots(mut self, slots: u32) -> Self {
         self.slots = slots;
+        self
+    }
+
+    /// How often what runs tells what it used so far; never, unless it is said.
+    pub fn measuring(mut self, every: Duration) -> Self {
+        self.measure_every = Some(every);
         self
     }
 

@@ -44,6 +44,7 @@ struct Attempt {
     behavior: Behavior,
     state: AttemptState,
     allocated: Timestamp,
+    started: Option<Timestamp>,
     stop: Option<(StopCause, bool)>,
 }
 
@@ -117,7 +118,7 @@ impl World {
     /// Runs at once where nothing takes time, so that a no-op step costs no task.
     fn go_on(world: &Arc<Self>, id: AttemptId, delay: Duration, run: Duration) {
         if delay.is_zero() {
-            world.started(id);
+            Self::started(world, id);
         }
         if delay.is_zero() && run.is_zero() {
             return world.end(id, None);
@@ -126,26 +127,66 @@ impl World {
         tokio::spawn(async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
-                world.started(id);
+                Self::started(&world, id);
             }
             tokio::time::sleep(run).await;
             world.end(id, None);
         });
     }
 
-    fn started(&self, id: AttemptId) {
-        let mut inner = self.lock();
+    fn started(world: &Arc<Self>, id: AttemptId) {
+        let mut inner = world.lock();
         let Some(attempt) = inner.attempts.get_mut(&id) else { return };
         if attempt.state != AttemptState::Preparing {
             return;
         }
         attempt.state = AttemptState::Running;
+        let now = world.clock.now();
+        attempt.started = Some(now);
         let handle = Some(format!("scripted:{id}"));
-        let body = ReportBody::Started { node: self.place.node.clone(), pid: None, handle };
-        let report = report(&attempt.spec, self.clock.now(), body);
+        let body = ReportBody::Started { node: world.place.node.clone(), pid: None, handle };
+        let report = report(&attempt.spec, now, body);
         let faults = attempt.behavior.reporting;
+        let is_brief = attempt.behavior.run.is_zero() && attempt.behavior.outcome.is_some();
         drop(inner);
-        self.tell(report, faults.lose_started, faults.duplicates);
+        world.tell(report, faults.lose_started, faults.duplicates);
+        if let Some(every) = world.script.measure_every.filter(|_| !is_brief) {
+            let world = Arc::clone(world);
+            tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(every).await;
+                    if !world.measure(id) {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Tells what a running attempt used so far: of what its script says, as much as of its time
+    /// is over. Says whether it runs.
+    fn measure(&self, id: AttemptId) -> bool {
+        let inner = self.lock();
+        let Some(attempt) = inner.attempts.get(&id) else { return false };
+        if attempt.state == AttemptState::Exited {
+            return false;
+        }
+        let now = self.clock.now();
+        let mut exit = attempt.exit(&self.place, Outcome::Succeeded, now);
+        let whole = attempt.behavior.run.as_millis();
+        let over = u128::from(now.since(attempt.allocated).0).min(whole);
+        let part = |n: u64| match whole {
+            0 => n,
+            whole => u64::try_from(u128::from(n) * over / whole).unwrap_or(n),
+        };
+        exit.usage.used.cpu_ms = part(exit.usage.used.cpu_ms);
+        exit.usage.used.mem_mib_ms = part(exit.usage.used.mem_mib_ms);
+        exit.usage.used.egress_bytes = part(exit.usage.used.egress_bytes);
+        exit.usage.outcome = "running".to_string();
+        let report = report(&attempt.spec, now, ReportBody::Usage(Box::new(exit.usage)));
+        drop(inner);
+        self.hub.send(report);
+        true
     }
 
     /// Ends an attempt: by its script, by its cancel, or as `outcome` says.
@@ -315,7 +356,7 @@ impl Inner {
 
 impl Attempt {
     fn new(spec: AttemptSpec, behavior: Behavior, state: AttemptState, at: Timestamp) -> Self {
-        Self { spec, hash: None, behavior, state, allocated: at, stop: None }
+        Self { spec, hash: None, behavior, state, allocated: at, started: None, stop: None }
     }
 
     fn exit(
@@ -327,6 +368,7 @@ impl Attempt {
         let succeeded = outcome == Outcome::Succeeded;
         let mut exit = exit_without_run(place, &self.spec, outcome, now);
         exit.usage.allocated_ms = self.allocated.min(now);
+        exit.usage.started_ms = self.started;
         exit.usage.used = Used { ..self.behavior.used.clone() };
         if succeeded {
             exit.outputs = self.behavior.outputs.clone();

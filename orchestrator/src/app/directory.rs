@@ -9,11 +9,13 @@ mod book;
 mod follow;
 mod used;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use dagbook_events::access::Role;
+use dagbook_events::admission::money::Terms;
 use dagbook_events::ids::{Position, TenantId};
 use dagbook_events::ports::{Actor, Clock, EventStore, Shelf};
 use dagbook_events::tenant::{Access, Scopes, Tenant};
@@ -161,6 +163,16 @@ impl Directory {
     pub fn settings(&self, tenant: &TenantId) -> Option<Tenant> {
         let settings = self.shared.book().settings(tenant).cloned();
         self.exists(tenant).then(|| settings.unwrap_or_default())
+    }
+
+    /// Tenants with a budget, and the version of their stream `billing`.
+    pub fn budgeted(&self) -> BTreeMap<TenantId, u64> {
+        self.shared.book().budgeted()
+    }
+
+    /// Prices, periods and budgets of a tenant.
+    pub fn terms(&self, tenant: &TenantId) -> Option<Arc<Terms>> {
+        self.shared.book().terms(tenant).cloned().map(Arc::new)
     }
 
     /// Whether a tenant may do nothing at present.

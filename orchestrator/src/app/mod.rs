@@ -5,6 +5,7 @@ pub mod administration;
 pub mod audit;
 pub mod authenticate;
 pub mod billing;
+pub mod budgets;
 pub mod bundle;
 pub mod directory;
 pub mod drive;

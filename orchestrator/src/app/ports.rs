@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use dagbook_events::admission::Wait;
+use dagbook_events::admission::money::BudgetFigures;
+use dagbook_events::billing::BudgetAction;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, TenantId};
 use dagbook_events::run::event::ReusedResult;
@@ -39,7 +41,7 @@ impl CacheIndex for NoCache {
 pub struct WaitFigures {
     /// A word for programs: `pool_full`, `tenant_attempts`, `tenant_runs`, `tenant_cpu`,
     /// `tenant_memory`, `tenant_gpu`, `site_attempts`, `site_runs`, `site_cpu`, `site_memory`,
-    /// `site_gpu`, `fair_share`, `priority`, `held_for_larger`.
+    /// `site_gpu`, `fair_share`, `priority`, `held_for_larger`, `budget`, `budget_unknown`.
     pub code: String,
     /// A sentence for people, with the numbers in it.
     pub text: String,
@@ -69,6 +71,50 @@ pub struct WaitNote {
     /// Why.
     #[serde(flatten)]
     pub figures: WaitFigures,
+}
+
+/// A budget as it stands, in the currency's minor unit.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct BudgetStanding {
+    /// What it is called.
+    pub name: String,
+    /// `warn`, `hold_new` or `stop`.
+    pub on_exceed: String,
+    /// What may be spent.
+    pub budget: String,
+    /// What was; left out while the record is being read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spent: Option<String>,
+    /// What is held for what runs.
+    pub held: String,
+    /// The period; empty between periods.
+    pub period: String,
+    /// When it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_end: Option<String>,
+    /// Whether more is spent and held than there is.
+    pub is_exceeded: bool,
+}
+
+impl BudgetStanding {
+    /// As the engine has it.
+    pub fn of(figures: &BudgetFigures) -> Self {
+        Self {
+            name: figures.name.clone(),
+            on_exceed: match figures.on_exceed {
+                BudgetAction::Warn => "warn",
+                BudgetAction::HoldNew => "hold_new",
+                BudgetAction::Stop => "stop",
+            }
+            .to_string(),
+            budget: figures.words(figures.budget),
+            spent: figures.spent.map(|spent| figures.words(spent)),
+            held: figures.words(figures.held),
+            period: figures.span.name.clone(),
+            period_end: figures.span.end.map(dagbook_events::time::Timestamp::to_rfc3339),
+            is_exceeded: figures.is_exceeded(),
+        }
+    }
 }
 
 /// What is held and what waits, in numbers, for metrics.

@@ -10,7 +10,7 @@ use super::{BusLocation, Config, http, limits, nearest, oidc, places};
 use crate::telemetry::logs::UnknownLogFormat;
 
 /// Every key, in the order of the documentation.
-pub(super) const KEYS: [&str; 25] = [
+pub(super) const KEYS: [&str; 26] = [
     "store",
     "bus",
     "objects",
@@ -36,12 +36,13 @@ pub(super) const KEYS: [&str; 25] = [
     "tls_key",
     "http_limits",
     "retention_every_s",
+    "usage_every_s",
 ];
 
 /// Most local slots.
 const MOST_SLOTS: u32 = 10_000;
 
-/// The longest pause between two turns of retention: a day.
+/// The longest pause between two turns of retention, or two measurements: a day.
 const LONGEST_PAUSE_S: u64 = 86_400;
 
 /// Most witnesses.
@@ -95,10 +96,12 @@ fn set(
         return Err(format!("unknown key `{key}`{}", hint.unwrap_or_default()));
     }
     match (key, value) {
-        ("slots" | "retention_every_s", toml::Value::Integer(n)) => {
+        ("slots" | "retention_every_s" | "usage_every_s", toml::Value::Integer(n)) => {
             set_text(config, key, &n.to_string(), surroundings)
         }
-        ("slots" | "retention_every_s", _) => Err(format!("`{key}` must be a whole number")),
+        ("slots" | "retention_every_s" | "usage_every_s", _) => {
+            Err(format!("`{key}` must be a whole number"))
+        }
         ("witnesses", toml::Value::Array(keys)) => {
             let keys: Option<Vec<&str>> = keys.iter().map(toml::Value::as_str).collect();
             let keys = keys.ok_or("`witnesses` must be a list of keys as text")?;
@@ -174,6 +177,7 @@ pub(super) fn set_text(
         "tls_key" => config.http.tls_key = Some(path(text)),
         "http_limits" => config.http.limits = http::limits(limits::table(key, text)?)?,
         "retention_every_s" => config.retention_every = pause(key, text)?,
+        "usage_every_s" => config.usage_every = pause(key, text)?,
         other => return Err(format!("unknown key `{other}`")),
     }
     Ok(())

@@ -62,6 +62,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The pause between two turns of retention in the server that leads.
     pub retention_every: Duration,
+    /// How often what an attempt uses is recorded while it runs.
+    pub usage_every: Duration,
     /// The file that was read.
     pub file: Option<PathBuf>,
 }
@@ -85,6 +87,7 @@ impl Default for Config {
             oidc: OidcConfig::default(),
             http: HttpConfig::default(),
             retention_every: Duration::from_secs(600),
+            usage_every: dagbook_executors::local::MEASURE_EVERY,
             file: None,
         }
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use dagbook_events::admission::{Admission, Capacity, Line, Quota, RunDemand, Wait};
 use dagbook_events::ids::{RunId, StepKey, TenantId};
-use dagbook_events::run::{Ask, Phase, RunCommand, UnitStatus};
+use dagbook_events::run::{Ask, Hold, Phase, Planning, RunCommand, UnitStatus};
 
 use super::Engine;
 use super::planted::Planted;
@@ -40,13 +40,18 @@ impl Engine {
         let keeps = keeps && state.cancel.is_some();
         slot.lines.resize(state.active.len(), Line::default());
         for (demand, line) in slot.lines.iter_mut().enumerate() {
-            line.waits = !is_busy && !slot.turned_down && state.next_due(demand).is_some();
+            let may = !is_busy && !slot.turned_down && !is_short(&slot.short, demand);
+            line.waits = may && state.next_due(demand).is_some();
             line.active = state.active[demand].max(if keeps { line.active } else { 0 });
         }
         // A run that another asked for is part of that one. `finally` is owed even to a run that
         // never began.
         let counts = submitted.parent.is_none();
         let is_owed = state.phase == Phase::Finalizing;
+        let is_recorded = slot.open.is_empty() && !is_busy;
+        if !self.money.is_empty() {
+            self.money.update(run, &slot.tenant, state.held_nanos, is_recorded);
+        }
         self.admission.update(&RunDemand {
             run,
             tenant: &slot.tenant,
@@ -54,7 +59,7 @@ impl Engine {
             order: u64::try_from(state.submitted_at.0).unwrap_or(0),
             has_begun: counts && state.has_begun,
             would_begin: counts && !state.has_begun && !is_owed,
-            is_recorded: slot.open.is_empty() && !is_busy,
+            is_recorded,
             demands: &state.pools,
             lines: &slot.lines,
         });
@@ -71,11 +76,25 @@ impl Engine {
             self.decisions += 1;
             let Some(slot) = self.runs.get(&run) else { break };
             let demand = usize::from(choice.demand);
-            let executor = &slot.state.pools[demand].executor;
-            let place = self.places.get(&**executor).cloned();
+            let executor = slot.state.pools[demand].executor.clone();
+            let place = self.places.get(&*executor).cloned();
+            let class = self.classes.get(&*executor).cloned();
             let at = slot.state.updated_at.max(self.now);
-            let planned = slot.state.next_due(demand).is_some_and(|unit| {
-                let command = RunCommand { at, ask: Ask::Plan(unit, place) };
+            let next = slot.state.next_due(demand);
+            let hold = match next {
+                Some(unit) => self.put_aside(run, unit, class.as_deref().unwrap_or(&executor)),
+                None => Ok(None),
+            };
+            let hold = match hold {
+                Ok(hold) => hold,
+                Err(hold) => {
+                    self.keep_aside(run, choice.demand, hold);
+                    continue;
+                }
+            };
+            let planned = next.is_some_and(|unit| {
+                let planning = Planning { place, class, hold };
+                let command = RunCommand { at, ask: Ask::Plan(unit, planning) };
                 self.decide(run, Asked::own(command))
             });
             if !planned && let Some(slot) = self.runs.get_mut(&run) {
@@ -106,7 +125,9 @@ impl Engine {
         if slot.state.unit(unit).status != UnitStatus::Due {
             return None;
         }
-        self.admission.why(run, slot.state.step(unit.step).pool)
+        let demand = slot.state.step(unit.step).pool;
+        let of_money = self.waits_for_money(slot, demand);
+        of_money.or_else(|| self.admission.why(run, demand))
     }
 
     /// What waits for places, at most so much: whose it is, the run, which of its demands, why.
@@ -119,7 +140,11 @@ impl Engine {
             let slot = self.runs.get(&run)?;
             Some((slot.tenant.clone(), run, 0, self.waits_to_begin(slot)?))
         });
-        outside.chain(waiting).take(most).collect()
+        let for_money = self.all_aside().filter_map(|(tenant, run, demand)| {
+            let wait = self.waits_for_money(self.runs.get(&run)?, demand)?;
+            Some((tenant.clone(), run, demand, wait))
+        });
+        outside.chain(for_money).chain(waiting).take(most).collect()
     }
 
     /// Runs of the tenant that are here and not over, and those of all tenants.
@@ -139,4 +164,8 @@ impl Engine {
         }
         held
     }
+}
+
+fn is_short(short: &BTreeMap<u16, Hold>, demand: usize) -> bool {
+    !short.is_empty() && u16::try_from(demand).is_ok_and(|demand| short.contains_key(&demand))
 }

@@ -31,6 +31,9 @@ impl InFlight {
 impl Engine {
     /// Admits what can start, and sends what was decided.
     pub(super) fn flush(&mut self) {
+        if !self.money.is_empty() {
+            self.money_moved();
+        }
         self.admit();
         while let Some(run) = self.touched.pop_first() {
             self.send(run);

@@ -18,6 +18,9 @@ pub struct EngineFigures {
     pub queues: BTreeMap<(TenantId, String), QueueFigures>,
     /// Places of each pool, where they are bounded, and how many are taken.
     pub pools: BTreeMap<String, (Option<u32>, u64)>,
+    /// Budgets by tenant and name: what part of each is spent or held, in thousandths; those whose
+    /// spending is not known yet are left out.
+    pub budgets: BTreeMap<(TenantId, String), u64>,
     /// Decisions of admission since this engine began.
     pub decisions: u64,
 }
@@ -57,6 +60,18 @@ impl Engine {
         for pool in self.admission.pool_figures() {
             let taken = (pool.capacity.places, pool.live.attempts);
             figures.pools.insert(pool.name.to_string(), taken);
+        }
+        for tenant in self.money.tenants() {
+            for budget in self.money.figures(tenant) {
+                let Some(left) = budget.left() else { continue };
+                let used = budget.budget.saturating_sub(left).max(0);
+                let part = match budget.budget {
+                    ..=0 => 1_000,
+                    all => used.saturating_mul(1_000) / all,
+                };
+                let part = u64::try_from(part).unwrap_or(u64::MAX);
+                figures.budgets.insert((tenant.clone(), budget.name), part);
+            }
         }
         figures.decisions = self.decisions;
         figures

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use dagbook_events::admission::money::{Spent, Terms};
 use dagbook_events::admission::{Capacity, Quota};
 use dagbook_events::effect::Effect;
 use dagbook_events::ids::{RunId, StreamName, TenantId};
@@ -45,6 +46,31 @@ pub enum Input {
         executor: String,
         /// The place.
         place: Arc<str>,
+    },
+    /// The price class of an executor, where that is not its name.
+    Class {
+        /// The executor's name.
+        executor: String,
+        /// The class.
+        class: String,
+    },
+    /// Prices, periods and budgets of a tenant.
+    Terms {
+        /// Which tenant.
+        tenant: TenantId,
+        /// What was agreed; without a budget the tenant is not watched.
+        terms: Arc<Terms>,
+        /// Now.
+        at: Timestamp,
+    },
+    /// What the record says a tenant with a budget has spent.
+    Spent {
+        /// Which tenant.
+        tenant: TenantId,
+        /// What it says.
+        spent: Spent,
+        /// Now.
+        at: Timestamp,
     },
     /// A stamped command. Without a request nobody waits for the answer.
     Command {
@@ -128,12 +154,15 @@ impl Input {
             | Self::Loaded { at, .. }
             | Self::Foreign { at, .. }
             | Self::Adopt { at, .. }
-            | Self::Group { at, .. } => *at,
+            | Self::Group { at, .. }
+            | Self::Terms { at, .. }
+            | Self::Spent { at, .. } => *at,
             Self::Command { command, .. } => command.at,
             Self::Pool { .. }
             | Self::Tenant { .. }
             | Self::Limits(_)
             | Self::Place { .. }
+            | Self::Class { .. }
             | Self::RetryAppend { .. }
             | Self::Recovered => Timestamp(i64::MIN),
         }

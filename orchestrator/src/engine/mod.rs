@@ -10,6 +10,7 @@ mod append;
 mod figures;
 mod groups;
 mod input;
+mod money;
 mod planted;
 mod runs;
 
@@ -17,12 +18,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dagbook_events::admission::Admission;
-use dagbook_events::ids::{RunId, StreamName};
+use dagbook_events::admission::money::Money;
+use dagbook_events::ids::{RunId, StreamName, TenantId};
 
 pub use figures::{EngineFigures, QueueFigures};
 pub use input::{
     AppendId, Conclusion, Decided, EngineEffect, Input, Outgoing, Refusal, RequestId, StreamPart,
 };
+pub use money::BUDGET_ACTOR;
 #[doc(hidden)]
 pub use planted::Planted;
 use runs::RunSlot;
@@ -33,8 +36,13 @@ pub struct Engine {
     runs: BTreeMap<RunId, RunSlot>,
     /// The place to which what an executor starts is bound.
     places: BTreeMap<String, Arc<str>>,
+    /// The price class of executors, where that is not their name.
+    classes: BTreeMap<String, String>,
     groups: groups::Groups,
     admission: Admission,
+    money: Money,
+    /// What waits for money, by tenant.
+    aside: BTreeMap<TenantId, money::Aside>,
     /// Decisions that admission took so far.
     decisions: u64,
     in_flight: BTreeMap<AppendId, append::InFlight>,
@@ -85,6 +93,9 @@ impl Engine {
             Input::Pool { name, capacity } => self.set_pool(&name, capacity),
             Input::Tenant { tenant, quota } => self.set_quota(&tenant, quota),
             Input::Limits(limits) => self.set_limits(limits),
+            Input::Class { executor, class } => drop(self.classes.insert(executor, class)),
+            Input::Terms { tenant, terms, at: _ } => self.set_terms(&tenant, terms),
+            Input::Spent { tenant, spent, at: _ } => self.set_spent(&tenant, spent),
             Input::Place { executor, place } => drop(self.places.insert(executor, place)),
             Input::Command { request, by, run, command } => self.command(request, by, run, command),
             Input::Appended { append, result, at } => self.appended(append, result, at),

@@ -1,6 +1,6 @@
 //! The runs that the engine owns: their live state, and what waits for them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use dagbook_events::admission::Line;
@@ -8,8 +8,8 @@ use dagbook_events::effect::{Effect, Timer};
 use dagbook_events::ids::{RunId, TenantId};
 use dagbook_events::ports::Actor;
 use dagbook_events::run::{
-    self, Ask, Phase, Rejection, RunCommand, RunEvent, RunFact, RunState, fold, handle, react,
-    timer_due,
+    self, Ask, Hold, Phase, Rejection, RunCommand, RunEvent, RunFact, RunState, fold, handle,
+    react, timer_due,
 };
 use dagbook_events::step::ReportBody;
 use dagbook_events::time::Timestamp;
@@ -63,6 +63,8 @@ pub(super) struct RunSlot {
     pub(super) turned_down: bool,
     /// How its demands stand, as admission was told.
     pub(super) lines: Vec<Line>,
+    /// Demands that wait for money, with what would be put aside.
+    pub(super) short: BTreeMap<u16, Hold>,
 }
 
 impl RunSlot {
@@ -82,6 +84,7 @@ impl RunSlot {
             one_by_one: 0,
             turned_down: false,
             lines: Vec::new(),
+            short: BTreeMap::new(),
         }
     }
 
@@ -149,6 +152,8 @@ impl Engine {
         let accepted = decided.is_ok();
         match decided {
             Ok(facts) => {
+                // What it waits for may be another step now, of another price.
+                let was_short = !slot.short.is_empty();
                 if early {
                     let effects = facts.iter().flat_map(|fact| react(&slot.state, fact));
                     self.effects.extend(effects.map(EngineEffect::World));
@@ -158,6 +163,9 @@ impl Engine {
                 slot.open.push(Decided { facts, by: asked.by.clone(), trace });
                 slot.asked.push(asked);
                 self.touched.insert(run);
+                if was_short {
+                    self.not_aside(run);
+                }
             }
             Err(rejection) => self.refused(run, &asked, rejection),
         }
@@ -168,6 +176,7 @@ impl Engine {
     /// The planted bug: a report is taken for one of the step's current attempt.
     fn mistake(&self, run: RunId, asked: &mut Asked) {
         if let Ask::Observe(report) = &mut asked.command.ask
+            && !matches!(report.body, ReportBody::Usage(_))
             && let Some(slot) = self.runs.get(&run)
             && let Some(unit) = slot.state.find(&report.step).map(|at| slot.state.unit(at))
             && let Some((attempt, _)) = unit.attempt()
@@ -229,6 +238,7 @@ impl Engine {
         if took_place(&facts) {
             slot.holds_place = true;
         }
+        self.settle_money(&tenant, &facts);
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
         self.line_up(run);
         let left = facts.iter().any(|fact| matches!(fact.event, RunEvent::Finished(_)));
@@ -247,8 +257,10 @@ impl Engine {
 
     /// Nothing more will be decided for the run.
     pub(super) fn forget(&mut self, run: RunId) {
+        self.not_aside(run);
         self.runs.remove(&run);
         self.admission.remove(run);
+        self.money.remove(run);
         self.fill_held_back();
         self.touched.remove(&run);
     }
@@ -297,6 +309,7 @@ impl Engine {
         }
         let recorded = facts[known..].to_vec();
         let tenant = slot.state.facts().tenant.clone();
+        self.settle_money(&tenant, &recorded);
         self.effects.extend(effects.into_iter().map(EngineEffect::World));
         if !recorded.is_empty() {
             let from = known as u64;

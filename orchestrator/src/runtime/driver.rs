@@ -20,7 +20,7 @@ use super::tail::{self, OwnRanges};
 use super::timers::Timers;
 use super::wake::Wake;
 use super::{Deps, interpret};
-use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
+use crate::app::ports::{AdmissionFigures, BudgetStanding, WaitFigures, WaitNote};
 use crate::engine::{Conclusion, Engine, EngineEffect, Input, RequestId};
 
 /// Wakes that are taken at one time, at most.
@@ -105,6 +105,15 @@ impl Driver {
         self.step(Input::Limits(self.deps.limits.site));
         for (executor, place) in self.deps.places.clone() {
             self.step(Input::Place { executor, place });
+        }
+        let classes = self.deps.executors.iter().map(|(name, executor)| {
+            let class = executor.describe().class;
+            (name.to_string(), class)
+        });
+        for (executor, class) in classes.collect::<Vec<_>>() {
+            if !class.is_empty() && class != executor {
+                self.step(Input::Class { executor, class });
+            }
         }
         let start = self.deps.leading.as_ref().map(|leading| leading.from);
         let reads = (self.recorder.clone(), self.deps.news.clone());
@@ -226,6 +235,15 @@ impl Driver {
             Wake::Figures { reply } => drop(reply.send(self.engine.figures())),
             Wake::Recovered => self.step(Input::Recovered),
             Wake::Quota { tenant, quota } => self.step(Input::Tenant { tenant, quota }),
+            Wake::Terms { tenant, terms } => self.step(Input::Terms { tenant, terms, at }),
+            Wake::Spent { tenant, spent } => self.step(Input::Spent { tenant, spent, at }),
+            Wake::Unseen { tenant, reply } => {
+                let _ = reply.send(self.engine.unseen_ends(&tenant));
+            }
+            Wake::Budgets { tenant, reply } => {
+                let figures = self.engine.money().figures(&tenant);
+                let _ = reply.send(figures.iter().map(BudgetStanding::of).collect());
+            }
             Wake::Waits { tenant, run, step, reply } => {
                 let wait = self.engine.waits(&tenant, run, &step);
                 let _ = reply.send(wait.map(|wait| WaitFigures::of(wait, at)));

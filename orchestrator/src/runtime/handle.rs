@@ -1,16 +1,18 @@
 //! The way in for everyone outside the driver.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use dagbook_events::admission::Quota;
-use dagbook_events::ids::{RunId, StepKey, TenantId};
+use dagbook_events::admission::money::{Spent, Terms};
+use dagbook_events::ids::{AttemptId, RunId, StepKey, TenantId};
 use dagbook_events::ports::Actor;
 use dagbook_events::run::event::Submitted;
 use dagbook_events::run::{Ask, RunEvent, RunFact};
 use tokio::sync::{mpsc, oneshot};
 
 use super::wake::Wake;
-use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
+use crate::app::ports::{AdmissionFigures, BudgetStanding, WaitFigures, WaitNote};
 use crate::engine::{EngineFigures, Refusal};
 
 /// What became durable, or what stands in the way of it.
@@ -91,6 +93,28 @@ impl Runtime {
     /// Sets what a tenant may use, and its weight. Told again, it changes nothing.
     pub fn set_quota(&self, tenant: &TenantId, quota: Quota) {
         let _ = self.wakes.send(Wake::Quota { tenant: tenant.clone(), quota });
+    }
+
+    /// Sets prices, periods and budgets of a tenant. Without a budget nothing is kept of them.
+    pub fn set_terms(&self, tenant: &TenantId, terms: Arc<Terms>) {
+        let _ = self.wakes.send(Wake::Terms { tenant: tenant.clone(), terms });
+    }
+
+    /// Sets what the record was read to say of a tenant with a budget.
+    pub fn set_spent(&self, tenant: &TenantId, spent: Spent) {
+        let _ = self.wakes.send(Wake::Spent { tenant: tenant.clone(), spent });
+    }
+
+    /// Ends of a tenant's attempts that the record was not read to say yet.
+    pub async fn unseen_ends(&self, tenant: &TenantId) -> Result<BTreeSet<AttemptId>, AskError> {
+        let tenant = tenant.clone();
+        self.look(|reply| Wake::Unseen { tenant, reply }).await
+    }
+
+    /// How a tenant's budgets stand.
+    pub async fn budgets(&self, tenant: &TenantId) -> Result<Vec<BudgetStanding>, AskError> {
+        let tenant = tenant.clone();
+        self.look(|reply| Wake::Budgets { tenant, reply }).await
     }
 
     /// Why a step waits for its place, with the numbers; none: it waits for none here.

@@ -168,6 +168,7 @@ impl Recorder {
             RunEvent::AttemptPending(_)
             | RunEvent::AttemptStarted(_)
             | RunEvent::AttemptStopping(_)
+            | RunEvent::UsageCheckpoint(_)
             | RunEvent::AttemptExited(_)
             | RunEvent::ReportStale(_) => self.executor.clone(),
             _ => self.system.clone(),

@@ -1,9 +1,10 @@
 //! Everything that can wake the driver, in one list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dagbook_events::admission::Quota;
+use dagbook_events::admission::money::{Spent, Terms};
 use dagbook_events::ids::{AttemptId, Position, RunId, StepKey, TenantId};
 use dagbook_events::ports::{Actor, AppendError};
 use dagbook_events::run::event::ReusedResult;
@@ -13,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{AskError, Watch};
 use super::interpret::adopt::Standing;
-use crate::app::ports::{AdmissionFigures, WaitFigures, WaitNote};
+use crate::app::ports::{AdmissionFigures, BudgetStanding, WaitFigures, WaitNote};
 use crate::engine::AppendId;
 
 /// What can wake the driver.
@@ -53,6 +54,14 @@ pub(super) enum Wake {
     GroupChanged { tenant: TenantId, group: String },
     /// Every run that may hold places was taken over.
     Recovered,
+    /// Prices, periods or budgets of a tenant were set.
+    Terms { tenant: TenantId, terms: Arc<Terms> },
+    /// The record was read to say what a tenant spent.
+    Spent { tenant: TenantId, spent: Spent },
+    /// Somebody asks which ends of a tenant's attempts the record was not read to say yet.
+    Unseen { tenant: TenantId, reply: oneshot::Sender<BTreeSet<AttemptId>> },
+    /// Somebody asks how a tenant's budgets stand.
+    Budgets { tenant: TenantId, reply: oneshot::Sender<Vec<BudgetStanding>> },
     /// A tenant's quota was set.
     Quota { tenant: TenantId, quota: Quota },
     /// Somebody asks why a step waits for its place.

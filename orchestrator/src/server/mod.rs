@@ -41,7 +41,7 @@ use crate::app::error::AppError;
 use crate::app::operations::{Operations, Readiness};
 use crate::app::schedules::{self, Pace};
 use crate::app::services::Services;
-use crate::app::{quotas, waits};
+use crate::app::{budgets, quotas, waits};
 use crate::config::{Config, DataDir};
 use crate::runtime::news::News;
 use crate::runtime::record::Recorder;
@@ -196,6 +196,10 @@ impl Server {
         let metrics = telemetry.metrics.clone();
         supervisor.spawn("the look at the engine's numbers", sample_forever(metrics, sampled));
         supervisor.spawn("the feed of quotas", quotas::feed(directory.clone(), runtime.clone()));
+        let (store, clock) = (deps.store.clone(), deps.clock.clone());
+        let shelf = deps.shelf.clone();
+        let fed = budgets::feed(directory.clone(), store, shelf, clock, runtime.clone());
+        supervisor.spawn("the feed of budgets", fed);
         let picture = waits::publish(runtime.clone(), deps.shelf.clone(), deps.clock.clone());
         supervisor.spawn("the picture of what waits", picture);
         let services = Services {

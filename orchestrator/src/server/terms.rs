@@ -11,7 +11,7 @@ use super::orphans;
 use super::supervision::Supervisor;
 use super::term::{self, TermBoard, TermEnd};
 use crate::app::directory::Directory;
-use crate::app::quotas;
+use crate::app::{budgets, quotas};
 use crate::runtime::{self, Deps, Life};
 use crate::telemetry::Telemetry;
 use crate::wiring::Installation;
@@ -107,6 +107,7 @@ impl Terms {
             let runtime = runtime::start(deps);
             // Before anything is taken over, for then it is decided on them.
             quotas::tell_all(&self.directory, &runtime);
+            budgets::tell_all(&self.directory, &runtime);
             runtime
         };
         let stopping = self.stopping.clone();

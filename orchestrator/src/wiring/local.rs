@@ -15,9 +15,11 @@ pub(super) async fn executor(
     blobs: &Arc<dyn Blobs>,
     secrets: Arc<dyn SecretSource>,
     slots: Option<u32>,
+    usage_every: std::time::Duration,
 ) -> Result<(Registry, BTreeMap<String, u32>), OpenError> {
     let failed = |e: &dyn std::fmt::Display| OpenError::Executor(e.to_string());
     let mut config = LocalConfig::new(data, blobs.clone(), secrets).map_err(|e| failed(&e))?;
+    config.measure_every = usage_every;
     config.passthrough = vec!["HOME".to_string(), "USER".to_string()];
     let executor = LocalExecutor::new(config).map_err(|e| failed(&e))?;
     let slots = slots.unwrap_or_else(default_slots);

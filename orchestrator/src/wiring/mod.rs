@@ -81,6 +81,7 @@ pub struct Installation {
     /// Keeps the copy and the tiles up to date, where there are any and this process appends.
     pub keeper: Option<Keeper>,
     site: String,
+    usage_every: std::time::Duration,
 }
 
 /// What an installation is opened for.
@@ -182,7 +183,8 @@ impl Installation {
         deps.shelf = opened.shelf.clone();
         let site_keys = Arc::new(site_keys(config, &layout));
         if let Purpose::Execute { slots } = purpose {
-            let local = executors(&deps, &layout, &site_keys, &secrets, slots).await?;
+            let every = config.usage_every;
+            let local = executors(&deps, &layout, &site_keys, &secrets, slots, every).await?;
             (deps.executors, deps.slots, deps.places) = local;
         }
         let objects = if appends { copy::objects(config, &layout)? } else { None };
@@ -209,6 +211,7 @@ impl Installation {
             locks,
             secrets,
             site_keys,
+            usage_every: config.usage_every,
             audit: opened.audit,
             leases: opened.leases,
             restore: opened.restore,
@@ -223,7 +226,8 @@ impl Installation {
     /// Executors of this machine, with their slots and places, that nobody else shares: for one
     /// term of leading. They are to be shut down when it is over.
     pub async fn executors(&self, slots: Option<u32>) -> Result<Executors, OpenError> {
-        executors(&self.deps, &self.layout(), &self.site_keys, &self.secrets, slots).await
+        let (layout, every) = (self.layout(), self.usage_every);
+        executors(&self.deps, &layout, &self.site_keys, &self.secrets, slots, every).await
     }
 
     /// Signs a checkpoint of the tenant's log as it is now, with a key that is made on first
@@ -270,10 +274,12 @@ async fn executors(
     keys: &Arc<SiteKeys>,
     files: &SecretFiles,
     slots: Option<u32>,
+    usage_every: std::time::Duration,
 ) -> Result<Executors, OpenError> {
     let files_of = deps.tenant.clone();
     let source = SealedSecrets::new(deps.shelf.clone(), keys.clone(), files.clone(), files_of);
-    let local = local::executor(&layout.data, &deps.blobs, Arc::new(source), slots).await?;
+    let source = Arc::new(source);
+    let local = local::executor(&layout.data, &deps.blobs, source, slots, usage_every).await?;
     let places = BTreeMap::from([("local".to_string(), layout.place()?)]);
     Ok((local.0, local.1, places))
 }

@@ -79,7 +79,11 @@ impl World {
         for (n, quota) in self.quotas.into_iter().enumerate() {
             engine.step(Input::Tenant { tenant: tenant(n), quota });
         }
+        if let Some(terms) = self.terms() {
+            engine.step(terms);
+        }
         self.engine = Some(engine);
+        self.ask_spent();
     }
 
     /// The orchestrator dies between any two effects; executors and the store go on.
@@ -111,6 +115,10 @@ impl World {
         for (n, quota) in self.quotas.into_iter().enumerate() {
             self.feed(Input::Tenant { tenant: tenant(n), quota })?;
         }
+        if let Some(terms) = self.terms() {
+            self.feed(terms)?;
+        }
+        self.ask_spent();
         let mut runs = self.store.unfinished();
         self.chance.chaos.shuffle(&mut runs);
         for run in runs {
@@ -226,6 +234,7 @@ impl World {
     fn calm(&mut self) -> Check {
         self.note(|_| "faults stop".to_string());
         self.faults = false;
+        self.raise_budget()?;
         for run in self.foreign.clone().into_keys() {
             self.later(1_000, Delivery::ForeignGive(run));
         }

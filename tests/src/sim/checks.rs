@@ -59,6 +59,7 @@ impl World {
                 return Err(format!("slots: pool `{name}` leaks: {taken} taken, {live} live"));
             }
         }
+        self.money()?;
         for tenant in engine.admission().tenant_figures() {
             over_quota(tenant.quota, tenant.taken, tenant.running)
                 .map_err(|what| format!("quota: tenant `{}` {what}", tenant.id))?;
@@ -124,6 +125,7 @@ impl World {
     /// on its way to it.
     pub(super) fn when_quiet(&mut self) -> Check {
         self.holders()?;
+        self.money_when_quiet()?;
         for (name, slots) in EXECUTORS {
             let taken = self.store.taken.get(name).copied().unwrap_or(0);
             if taken > slots {

@@ -78,6 +78,7 @@ pub fn word(body: &ReportBody) -> &'static str {
         ReportBody::Stopping => "Stopping",
         ReportBody::Suspect => "Suspected",
         ReportBody::Recovered => "Recovered",
+        ReportBody::Usage(_) => "Measured",
         ReportBody::Exited(_) => "Exited",
     }
 }
@@ -88,13 +89,13 @@ pub fn reachable() -> Vec<(AttemptState, &'static str)> {
     use AttemptState as S;
     let states = [S::Planned, S::Pending, S::Running, S::Stopping, S::Suspect, S::Exited];
     let hidden = [Observation::Offered, Observation::Submitted, Observation::Preparing];
-    let words = ["Pending", "Started", "Stopping", "Suspected", "Recovered", "Exited"];
+    let words = ["Pending", "Started", "Stopping", "Suspected", "Recovered", "Measured", "Exited"];
     debug_assert_eq!(words.len() + hidden.len(), Observation::ALL.len());
     states.iter().flat_map(|state| words.iter().map(|word| (*state, *word))).collect()
 }
 
 /// Every type of event that a run's history can hold.
-pub const EVENTS: [&str; 27] = [
+pub const EVENTS: [&str; 28] = [
     "run.submitted",
     "run.admitted",
     "run.paused",
@@ -120,6 +121,7 @@ pub const EVENTS: [&str; 27] = [
     "attempt.stopping",
     "attempt.suspected",
     "attempt.recovered",
+    "usage.checkpoint",
     "attempt.exited",
     "report.stale",
 ];
@@ -140,7 +142,7 @@ pub const ASKS: [&str; 10] = [
 ];
 
 /// What the world does beside its business.
-pub const MARKS: [&str; 19] = [
+pub const MARKS: [&str; 21] = [
     "ambiguous",
     "answer lost",
     "append refused",
@@ -153,11 +155,13 @@ pub const MARKS: [&str; 19] = [
     "early timer",
     "foreign append",
     "foreign holder",
+    "held for money",
     "impossible",
     "report lost",
     "report repeated",
     "retry",
     "run rejected",
+    "spending read",
     "stop forgotten",
     "stopped before start",
 ];

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::AttemptId;
 use dagbook_events::step::{
-    AttemptExit, AttemptReport, AttemptSpec, LogSummary, Outcome, PendingReason, ReportBody,
+    AttemptExit, AttemptReport, AttemptSpec, Fault, LogSummary, Outcome, PendingReason, ReportBody,
     Requested, StartErrorKind, StopCause, TimeoutKind, Usage, UsageQuality, UsageSource, Used,
 };
 use dagbook_events::time::Timestamp;
@@ -42,6 +42,10 @@ pub struct Execution {
     pub outcome: Outcome,
     /// Its end.
     pub exit: Option<AttemptExit>,
+    /// When its place was taken, by a clock that nobody sets.
+    pub allocated: Timestamp,
+    /// When its program began to run.
+    pub started: Option<Timestamp>,
 }
 
 /// What happens to an execution.
@@ -55,6 +59,8 @@ pub enum Progress {
     Suspect,
     /// Contact is back.
     Recovered,
+    /// What it used so far is measured.
+    Measured,
     /// It ends by itself.
     Finish,
     /// It ends because it was asked to.
@@ -74,21 +80,29 @@ impl Execution {
         }
     }
 
-    /// It ended.
-    pub fn end(&mut self, outcome: Outcome, at: Timestamp, rng: &mut Rng) {
-        let usage = Usage {
+    /// What it used up to an instant: all of one core while it runs.
+    pub fn usage(&self, at: Timestamp) -> Usage {
+        let cpu_ms = self.started.map_or(0, |started| at.since(started).0);
+        Usage {
             executor: self.spec.executor.clone(),
             class: "standard".to_string(),
             node: "node".to_string(),
-            allocated_ms: at,
+            allocated_ms: self.allocated,
             released_ms: at,
-            requested: Requested::default(),
-            used: Used::default(),
+            started_ms: self.started,
+            requested: Requested::of(&self.spec.resources),
+            used: Used { cpu_ms, mem_peak_mib: 1, mem_mib_ms: cpu_ms, egress_bytes: 0 },
             source: UsageSource::None,
             quality: UsageQuality::Estimated,
-            outcome: outcome.name().to_string(),
-            fault: outcome.fault(),
-        };
+            outcome: "running".to_string(),
+            fault: Fault::None,
+        }
+    }
+
+    /// It ended.
+    pub fn end(&mut self, outcome: Outcome, at: Timestamp, rng: &mut Rng) {
+        let usage =
+            Usage { outcome: outcome.name().to_string(), fault: outcome.fault(), ..self.usage(at) };
         self.running = false;
         self.exit = Some(AttemptExit {
             outputs: outputs(&self.spec, &outcome, rng),

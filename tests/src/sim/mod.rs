@@ -10,6 +10,7 @@ mod checks;
 pub mod coverage;
 mod fleet;
 mod library;
+mod money;
 mod people;
 pub mod rng;
 pub mod scale;

@@ -142,6 +142,8 @@ fn reports(spec: AttemptSpec, at: Timestamp, rng: &mut Rng) -> [AttemptReport; 2
         vanished: false,
         outcome: Outcome::Succeeded,
         exit: None,
+        allocated: at,
+        started: Some(at),
         spec,
     };
     execution.end(Outcome::Succeeded, at, rng);

@@ -249,6 +249,8 @@ impl World {
         let rng = &mut self.chance.fleet;
         let odd = if self.faults { rng.below(100) } else { 99 };
         let (deaf, vanished) = (odd < 3, (3..6).contains(&odd));
+        let allocated = self.steady();
+        let rng = &mut self.chance.fleet;
         let execution = Execution {
             hash,
             running: false,
@@ -256,6 +258,8 @@ impl World {
             vanished,
             outcome: outcome(rng),
             exit: None,
+            allocated,
+            started: None,
             spec,
         };
         self.fleet.held.insert(attempt, execution);
@@ -291,6 +295,7 @@ impl World {
         }
         at += rng.delay();
         story.push((at, Progress::Started));
+        let began = at;
         if rng.percent(12) {
             let lost = at + rng.below(20_000);
             story.push((lost, Progress::Suspect));
@@ -302,6 +307,11 @@ impl World {
             (_, true) => rng.between(60_000, 40 * 3_600_000),
             _ => rng.between(10, 90_000),
         };
+        if rng.percent(40) {
+            for n in 1..=rng.between(1, 5) {
+                story.push((began + (at - began) * n / 4, Progress::Measured));
+            }
+        }
         story.push((at, Progress::Finish));
         for (after, progress) in story {
             self.later(after, Delivery::Execution(attempt, progress));
@@ -337,7 +347,7 @@ impl World {
     }
 
     pub(super) fn progress(&mut self, attempt: dagbook_events::ids::AttemptId, progress: Progress) {
-        let at = self.wall();
+        let at = self.steady();
         let Some(execution) = self.fleet.held.get_mut(&attempt) else { return };
         if execution.exit.is_some() {
             return;
@@ -346,7 +356,12 @@ impl World {
             Progress::Pending => return self.tell(attempt, pending()),
             Progress::Started => {
                 execution.running = true;
+                execution.started = Some(at);
                 return self.tell(attempt, started());
+            }
+            Progress::Measured => {
+                let usage = Box::new(execution.usage(at));
+                return self.tell(attempt, ReportBody::Usage(usage));
             }
             Progress::Suspect => return self.tell(attempt, ReportBody::Suspect),
             Progress::Recovered => return self.tell(attempt, ReportBody::Recovered),

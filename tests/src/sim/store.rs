@@ -10,6 +10,7 @@ use dagbook_events::ports::Expected;
 use dagbook_events::run::{RunEvent, RunFact, RunStatus, fold};
 use dagbook_events::step::Outcome;
 
+use super::money::Budgeted;
 use super::people::{group_key, tenant};
 
 /// What is recorded, and indexes over it for the checks.
@@ -34,6 +35,10 @@ pub struct SimStore {
     pub children: BTreeSet<RunId>,
     /// Ends of runs.
     pub finished: BTreeMap<RunId, RunStatus>,
+    /// A tenant's budget.
+    pub(super) budgeted: Option<Budgeted>,
+    /// What a recorded fact broke.
+    pub broken: Option<String>,
 }
 
 impl SimStore {
@@ -164,6 +169,16 @@ impl SimStore {
                     self.running.entry(self.tenant_of(run)).or_default().remove(&run);
                 }
                 _ => {}
+            }
+            let submitted = match &fact.event {
+                RunEvent::Submitted(submitted) => Some(submitted.tenant.clone()),
+                _ => None,
+            };
+            let whose = submitted.unwrap_or_else(|| self.tenant_of(run));
+            if let Some(budgeted) = self.budgeted.as_mut().filter(|it| it.tenant == whose)
+                && let Err(broken) = budgeted.recorded(run, &fact)
+            {
+                self.broken.get_or_insert(broken);
             }
             self.runs.entry(run).or_default().push(fact);
         }

@@ -16,6 +16,7 @@ use dagbook_events::time::Timestamp;
 use super::coverage::Coverage;
 use super::fleet::{Fleet, Progress};
 use super::library::Library;
+use super::money::Budgeted;
 use super::rng::Rng;
 use super::store::SimStore;
 
@@ -35,6 +36,7 @@ pub(super) struct Chances {
     pub(super) people: Rng,
     pub(super) chaos: Rng,
     pub(super) shell: Rng,
+    pub(super) money: Rng,
 }
 
 /// Something under way.
@@ -70,6 +72,9 @@ pub(super) enum Delivery {
     ForeignGroup,
     ForeignGive(RunId),
     ForeignHint(RunId, usize),
+    /// What a tenant with a budget spent is read from the record.
+    AskSpent(u32),
+    TellSpent(u32, BTreeSet<AttemptId>),
     Calm,
     /// People answer what waits for them.
     Help(u64),
@@ -138,6 +143,7 @@ impl World {
                 people: stream("people"),
                 chaos: stream("chaos"),
                 shell: stream("shell"),
+                money: stream("money"),
             },
             faults: true,
             made: 0,
@@ -152,6 +158,7 @@ impl World {
             steps: 0,
             checks: 0,
         };
+        world.store.budgeted = Budgeted::new(&mut stream("budget"));
         world.boot_first();
         world.schedule_people();
         world.schedule_chaos();
@@ -186,6 +193,11 @@ impl World {
     /// Now, by the orchestrator's clock.
     pub(super) fn wall(&self) -> Timestamp {
         Timestamp(EPOCH_MS + i64::try_from(self.mono).expect("short") + self.offset)
+    }
+
+    /// Now, by a clock that nobody sets: that of the executors.
+    pub(super) fn steady(&self) -> Timestamp {
+        Timestamp(EPOCH_MS + i64::try_from(self.mono).expect("short"))
     }
 
     pub(super) fn later(&mut self, after: u64, delivery: Delivery) {
@@ -290,7 +302,14 @@ impl World {
             Delivery::LookUp { life, run, step, key, oldest } if life == self.life => {
                 self.look_up(run, step, key, oldest)
             }
-            Delivery::Perform(..)
+            Delivery::AskSpent(life) if life == self.life => {
+                self.ask_spent();
+                Ok(())
+            }
+            Delivery::TellSpent(life, seen) if life == self.life => self.tell_spent(seen),
+            Delivery::AskSpent(_)
+            | Delivery::TellSpent(..)
+            | Delivery::Perform(..)
             | Delivery::StartAgain(..)
             | Delivery::Feed(..)
             | Delivery::LoadRun(..)

@@ -9,12 +9,17 @@ use crate::run::command::Rejection;
 use crate::run::decide::Append;
 use crate::run::event::{
     AttemptExited, AttemptMark, AttemptPending, AttemptStarted, ReportStale, RunEvent,
+    UsageCheckpoint,
 };
 use crate::run::state::{UnitRef, UnitStatus};
 use crate::step::{
     AttemptExit, AttemptReport, Fault, LogSummary, Observation, Outcome, ReportBody, Requested,
     Transition, Usage, UsageQuality, UsageSource, Used,
 };
+use crate::time::{Millis, Timestamp};
+
+/// Between two measurements that are kept of one attempt, at least.
+const APART: Millis = Millis::seconds(1);
 
 pub(in crate::run) fn observe(
     append: &mut Append<'_>,
@@ -36,6 +41,9 @@ pub(in crate::run) fn observe(
     if let ReportBody::Exited(exit) = &report.body {
         return exited(append, at, report, (**exit).clone());
     }
+    if let ReportBody::Usage(usage) = &report.body {
+        return measured(append, report, usage);
+    }
     append.emit(progress(report));
     Ok(())
 }
@@ -47,6 +55,7 @@ fn observation(body: &ReportBody) -> Observation {
         ReportBody::Stopping => Observation::Stopping,
         ReportBody::Suspect => Observation::Suspected,
         ReportBody::Recovered => Observation::Recovered,
+        ReportBody::Usage(_) => Observation::Measured,
         ReportBody::Exited(_) => Observation::Exited,
     }
 }
@@ -67,10 +76,32 @@ fn progress(report: &AttemptReport) -> RunEvent {
         }),
         ReportBody::Stopping => RunEvent::AttemptStopping(AttemptMark { step, attempt }),
         ReportBody::Suspect => RunEvent::AttemptSuspected(AttemptMark { step, attempt }),
-        ReportBody::Recovered | ReportBody::Exited(_) => {
+        ReportBody::Recovered | ReportBody::Usage(_) | ReportBody::Exited(_) => {
             RunEvent::AttemptRecovered(AttemptMark { step, attempt })
         }
     }
+}
+
+/// A measurement that is older than the one before it says nothing new.
+fn measured(
+    append: &mut Append<'_>,
+    report: &AttemptReport,
+    usage: &Usage,
+) -> Result<(), Rejection> {
+    let Some(note) = append.state.notes.get(&report.attempt) else {
+        return Err(Rejection::Settled("the attempt is over"));
+    };
+    let before = note.measured.as_ref().map(|usage| usage.released_ms);
+    if before.is_some_and(|before| usage.released_ms < before + APART) {
+        return Err(Rejection::Settled("that was known"));
+    }
+    append.emit(RunEvent::UsageCheckpoint(Box::new(UsageCheckpoint {
+        step: report.step.clone(),
+        attempt: report.attempt,
+        usage: usage.clone(),
+        heard: note.heard(append.at),
+    })));
+    Ok(())
 }
 
 fn exited(
@@ -91,12 +122,14 @@ fn exited(
         }
     }
     let verdict = verdict::verdict(state, at, &exit.outcome, problem, append.at);
+    let heard = state.notes.get(&report.attempt).map(|note| note.heard(append.at));
     append.emit(RunEvent::AttemptExited(Box::new(AttemptExited {
         step: report.step.clone(),
         attempt: report.attempt,
         epoch: report.epoch,
         exited_at: report.at,
         exit,
+        heard,
         verdict,
     })));
     Ok(())
@@ -107,15 +140,18 @@ fn stale(append: &mut Append<'_>, report: &AttemptReport) -> Result<(), Rejectio
     let ReportBody::Exited(exit) = &report.body else {
         return Err(Rejection::Settled("the attempt is over"));
     };
-    if !append.state.lost.contains(&report.attempt) {
+    let Some(note) = append.state.lost.get(&report.attempt) else {
         return Err(Rejection::Settled("the attempt is over"));
-    }
-    append.emit(RunEvent::ReportStale(ReportStale {
+    };
+    let heard = note.heard(append.at);
+    append.emit(RunEvent::ReportStale(Box::new(ReportStale {
         step: report.step.clone(),
         attempt: report.attempt,
         epoch: report.epoch,
         said: exit.outcome.describe(),
-    }));
+        usage: Some(exit.usage.clone()),
+        heard: Some(heard),
+    })));
     Ok(())
 }
 
@@ -129,14 +165,25 @@ pub(in crate::run) fn give_up(
     };
     let (state, now) = (&*append.state, append.at);
     let unit = state.unit(at);
-    let executor = match &state.planned(at.step).action {
-        Action::Task(task) => task.executor.clone(),
-        _ => String::new(),
-    };
     let outcome = Outcome::Lost { detail: "no word from the executor".to_string() };
     let mut exit = silent_exit(outcome, now);
-    exit.usage.executor = executor;
-    exit.usage.allocated_ms = unit.span.0;
+    if let Action::Task(task) = &state.planned(at.step).action {
+        exit.usage.executor.clone_from(&task.executor);
+        exit.usage.class.clone_from(&task.executor);
+        exit.usage.requested = Requested::of(&task.resources);
+    }
+    if let Some(note) = state.notes.get(&attempt) {
+        exit.usage.allocated_ms = note.planned.min(now);
+        if let Some(class) = &note.class {
+            exit.usage.class.clone_from(class);
+        }
+        // What was measured before says better where it was and since when.
+        if let Some(seen) = &note.measured {
+            exit.usage.node.clone_from(&seen.node);
+            exit.usage.class.clone_from(&seen.class);
+            (exit.usage.allocated_ms, exit.usage.started_ms) = (seen.allocated_ms, seen.started_ms);
+        }
+    }
     let report = AttemptReport {
         run: state.id(),
         step: state.key(at),
@@ -149,13 +196,14 @@ pub(in crate::run) fn give_up(
 }
 
 /// An end of which nothing was measured.
-fn silent_exit(outcome: Outcome, now: crate::time::Timestamp) -> AttemptExit {
+fn silent_exit(outcome: Outcome, now: Timestamp) -> AttemptExit {
     let usage = Usage {
         executor: String::new(),
         class: "standard".to_string(),
         node: String::new(),
         allocated_ms: now,
         released_ms: now,
+        started_ms: None,
         requested: Requested::default(),
         used: Used::default(),
         source: UsageSource::None,

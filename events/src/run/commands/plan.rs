@@ -1,8 +1,6 @@
 //! Admission chose a unit: its next attempt is recorded before any executor hears of it.
 
-use std::sync::Arc;
-
-use crate::run::command::Rejection;
+use crate::run::command::{Planning, Rejection};
 use crate::run::decide::Append;
 use crate::run::event::{AttemptPlanned, RunEvent, StepFailed};
 use crate::run::render;
@@ -11,7 +9,7 @@ use crate::run::state::{UnitRef, UnitStatus};
 pub(in crate::run) fn plan(
     append: &mut Append<'_>,
     at: UnitRef,
-    place: Option<Arc<str>>,
+    planning: &Planning,
 ) -> Result<(), Rejection> {
     if append.state.blocked().is_some() || append.state.unit(at).status != UnitStatus::Due {
         return Err(Rejection::Settled("the step is not due"));
@@ -27,7 +25,9 @@ pub(in crate::run) fn plan(
             epoch,
             spec_hash: spec.hash(),
             executor: spec.executor,
-            place,
+            place: planning.place.clone(),
+            class: planning.class.clone(),
+            hold: planning.hold,
         }),
         Err(reason) => RunEvent::StepFailed(StepFailed { step, reason }),
     };

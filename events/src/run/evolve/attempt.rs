@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{done, due};
 use crate::ids::AttemptId;
-use crate::run::event::{AttemptExited, AttemptPlanned, Verdict};
+use crate::run::event::{AttemptExited, AttemptPlanned, UsageCheckpoint, Verdict};
 use crate::run::state::{Phase, RunState, UnitResult, UnitStatus};
+use crate::run::usage::AttemptNote;
 use crate::step::{AttemptState, Observation, Outcome, Transition};
 use crate::time::Timestamp;
 
@@ -21,6 +22,15 @@ pub(super) fn planned(state: &mut RunState, event: &AttemptPlanned, at: Timestam
     if let Some(place) = &event.place {
         state.places.insert(event.attempt, place.clone());
     }
+    let note = AttemptNote {
+        planned: at,
+        started: None,
+        class: event.class.clone(),
+        hold: event.hold,
+        measured: None,
+    };
+    state.held_nanos += note.held();
+    state.notes.insert(event.attempt, note);
     due::begin(state, unit, UnitStatus::Active(event.attempt, AttemptState::Planned), at);
     let unit = state.unit_mut(unit);
     unit.epoch = event.epoch;
@@ -32,6 +42,17 @@ pub(super) fn running(state: &mut RunState, attempt: AttemptId, at: Timestamp) {
     if let Some(unit) = state.live.get(&attempt).copied() {
         state.unit_mut(unit).attempt_since = at;
     }
+    if let Some(note) = state.notes.get_mut(&attempt) {
+        note.started.get_or_insert(at);
+    }
+}
+
+/// Only the last measurement is remembered.
+pub(super) fn measured(state: &mut RunState, event: &UsageCheckpoint) {
+    let Some(note) = state.notes.get_mut(&event.attempt) else { return };
+    let before = note.held();
+    note.measured = Some(Box::new(event.usage.clone()));
+    state.held_nanos += note.held() - before;
 }
 
 pub(super) fn observed(state: &mut RunState, attempt: AttemptId, observation: Observation) {
@@ -49,8 +70,11 @@ pub(super) fn exited(state: &mut RunState, event: &AttemptExited, at: Timestamp)
     state.places.remove(&event.attempt);
     let pool = usize::from(state.step(unit.step).pool);
     state.active[pool] -= 1;
-    if matches!(event.exit.outcome, Outcome::Lost { .. }) {
-        state.lost.insert(event.attempt);
+    if let Some(note) = state.notes.remove(&event.attempt) {
+        state.held_nanos -= note.held();
+        if matches!(event.exit.outcome, Outcome::Lost { .. }) {
+            state.lost.insert(event.attempt, note);
+        }
     }
     let result =
         |reason: &str| Some(UnitResult { reason: reason.to_string(), ..UnitResult::default() });

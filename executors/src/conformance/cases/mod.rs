@@ -126,4 +126,5 @@ pub(super) const CASES: &[Case] = &[
     case!(55, "isolation of tenants", elsewhere "the server's authorisation table"),
     case!(56, "a held poll whose client vanished", elsewhere PULL),
     case!(57, "a client silent while it stops", elsewhere PULL),
+    case!(58, "what runs long tells what it used, also after a restart", usage::checkpoints),
 ];

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dagbook_events::step::{Usage, UsageQuality};
-use dagbook_events::time::Millis;
+use dagbook_events::ids::AttemptId;
+use dagbook_events::step::{Fault, ReportBody, Usage, UsageQuality};
+use dagbook_events::time::{Millis, Timestamp};
 
 use super::ensure;
 use crate::conformance::{Act, Factory, Setup, Watch, World, deep};
@@ -94,4 +95,67 @@ pub(super) async fn every_end(factory: Arc<dyn Factory>) -> Result<(), String> {
 
 fn kill(world: &dyn World, spec: &crate::request::AttemptSpec) -> bool {
     world.kill_supervisor(spec.attempt)
+}
+
+pub(super) async fn checkpoints(factory: Arc<dyn Factory>) -> Result<(), String> {
+    let measure_every = Duration::from_millis(60);
+    let mut world = factory.world(Setup { measure_every, ..Setup::default() }).await?;
+    let spec = world.spec(Act::Endless).await?;
+    let mut watch = Watch::on(world.executor().as_ref());
+    world.executor().start(spec.clone()).await.map_err(|e| e.to_string())?;
+    let mut told = Vec::new();
+    for round in 0..2 {
+        if round == 1 {
+            world.crash().await;
+            world.boot().await;
+            watch = Watch::on(world.executor().as_ref());
+            world.executor().recover(vec![(spec.attempt, None)]).await;
+        }
+        for _ in 0..2 {
+            let after = told.last().map_or(Timestamp(0), |usage: &Usage| usage.released_ms);
+            told.push(next(&mut watch, spec.attempt, after).await?);
+        }
+    }
+    let executor = world.executor();
+    let cancel = executor.cancel(spec.attempt, spec.epoch, CancelMode::Force, StopCause::User);
+    cancel.await.map_err(|e| e.to_string())?;
+    let exit = watch.exit(spec.attempt).await?;
+    for usage in &told {
+        consistent(usage, "running")?;
+        ensure!(usage.fault == Fault::None, "{usage:?}");
+        ensure!(usage.allocated_ms == exit.usage.allocated_ms, "another beginning: {usage:?}");
+        ensure!(usage.requested == exit.usage.requested, "another request: {usage:?}");
+    }
+    for pair in told.windows(2) {
+        let (before, now) = (&pair[0].used, &pair[1].used);
+        let fell = now.cpu_ms < before.cpu_ms || now.mem_mib_ms < before.mem_mib_ms;
+        ensure!(!fell && now.mem_peak_mib >= before.mem_peak_mib, "{before:?}, then {now:?}");
+    }
+    let (last, end) = (told.last().map(|usage| usage.released_ms), exit.usage.released_ms);
+    ensure!(last.is_some_and(|last| last <= end), "measured at {last:?}, ended at {end:?}");
+    let started = exit.usage.started_ms;
+    let in_order = |at| exit.usage.allocated_ms <= at && at <= end;
+    ensure!(started.is_some_and(in_order), "started at {started:?}: {:?}", exit.usage);
+    let heard = watch.all(spec.attempt);
+    let is = |end: bool| heard.iter().rposition(|r| end == matches!(r.body, ReportBody::Exited(_)));
+    ensure!(is(true) > is(false), "something is told after the end");
+    // What is over at once is not measured on its way.
+    let brief = world.spec(Act::Exit(0)).await?;
+    executor.start(brief.clone()).await.map_err(|e| e.to_string())?;
+    watch.exit(brief.attempt).await?;
+    let heard = watch.all(brief.attempt).len();
+    ensure!(heard <= 3, "{heard} reports of an attempt that did nothing");
+    Ok(())
+}
+
+/// The next measurement behind an instant.
+async fn next(watch: &mut Watch, attempt: AttemptId, after: Timestamp) -> Result<Usage, String> {
+    watch
+        .until("what was used so far", |report| match &report.body {
+            ReportBody::Usage(usage) if report.attempt == attempt && usage.released_ms > after => {
+                Some((**usage).clone())
+            }
+            _ => None,
+        })
+        .await
 }

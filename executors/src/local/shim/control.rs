@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::super::paths::AttemptDir;
 use super::super::process::Identity;
-use super::super::records::{self, CancelRequest, Launch, Notice, ShimExit, Started};
+use super::super::records::{self, CancelRequest, Launch, Measured, Notice, ShimExit, Started};
 
 /// Bytes set aside so that the record of the end fits on a disk that is full by then.
 const EXIT_RESERVE: u64 = 8 << 10;
@@ -61,6 +61,11 @@ impl Control {
         records::write(&self.dir.started(), started)?;
         self.notify(&Notice::Started(started.clone()));
         Ok(())
+    }
+
+    /// Puts down what was used so far.
+    pub(super) fn measured(&self, measured: &Measured) -> io::Result<()> {
+        records::write(&self.dir.measured(), measured)
     }
 
     /// The attempt's outputs as the step left them, as far as they may be read.

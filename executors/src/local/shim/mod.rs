@@ -16,6 +16,7 @@ pub(crate) mod ending;
 pub(crate) mod launch;
 mod log;
 mod mask;
+mod proc;
 mod reap;
 mod signals;
 mod stop;

@@ -1,18 +1,20 @@
 //! The life of an attempt, from the lock to the record of its end.
 
+mod measure;
+
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dagbook_events::step::{StartErrorKind, StopCause, UsageQuality, UsageSource};
+use dagbook_events::step::{StartErrorKind, StopCause};
 use dagbook_events::time::{Millis, Timestamp};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::super::paths::AttemptDir;
 use super::super::records::{
-    CancelRequest, Figures, Launch, ShimExit, StartProblem, Started, Stop, StopReason, boot_ms,
+    CancelRequest, Launch, ShimExit, StartProblem, Started, Stop, StopReason, boot_ms,
 };
 use super::child;
 use super::control::Control;
@@ -66,6 +68,10 @@ struct Supervisor {
     sign_of_life: Instant,
     next_sample: Instant,
     memory_mib_ms: u64,
+    started: Timestamp,
+    next_measure: Instant,
+    /// CPU time that was measured, so that it never seems to become less.
+    cpu_us: u64,
     log_open: bool,
 }
 
@@ -94,6 +100,7 @@ impl Supervisor {
             eprintln!("shim: `started` cannot be written: {error}");
         }
         let began = Instant::now();
+        let measure = Duration::from_millis(launch.measure_ms.max(1));
         Ok(Self {
             stopper: Stopper::new(launch.cgroup.clone(), pid),
             control,
@@ -106,6 +113,9 @@ impl Supervisor {
             sign_of_life: began,
             next_sample: began + SAMPLE,
             memory_mib_ms: 0,
+            started: started.at,
+            next_measure: began + measure,
+            cpu_us: 0,
             log_open: true,
         })
     }
@@ -132,6 +142,9 @@ impl Supervisor {
     fn enforce(&mut self, now: Instant) {
         if self.next_sample <= now {
             self.sample(now);
+        }
+        if self.next_measure <= now && self.reaped.main.is_none() {
+            self.measure(now);
         }
         if self.reaped.main.is_some() || self.stopper.is_stopping() {
             return;
@@ -167,6 +180,9 @@ impl Supervisor {
 
     fn next_wake(&self) -> Instant {
         let mut next = self.next_sample;
+        if self.reaped.main.is_none() {
+            next = next.min(self.next_measure);
+        }
         if self.reaped.main.is_none() && !self.stopper.is_stopping() {
             next = next.min(self.run_deadline());
             next = self.heartbeat_deadline().map_or(next, |at| next.min(at));
@@ -222,36 +238,24 @@ impl Supervisor {
         }
     }
 
-    fn finish(self, unkillable: u32) -> io::Result<()> {
+    fn finish(mut self, unkillable: u32) -> io::Result<()> {
+        // The counters vanish with the group.
+        let oom_kills = self.launch.cgroup.counters().oom_kills;
+        let figures = self.figures();
         let log = self.log.finish();
-        let leaf = &self.launch.cgroup;
-        let counters = leaf.counters();
-        if let Err(error) = leaf.remove() {
+        if let Err(error) = self.launch.cgroup.remove() {
             eprintln!("shim: the control group cannot be removed: {error}");
         }
-        let exact = counters.cpu_us.is_some();
-        let memory = counters.memory_peak_bytes;
-        let source = match (exact, memory.is_some(), counters.memory_v2) {
-            (false, ..) => UsageSource::Rusage,
-            (true, true, false) => UsageSource::Hybrid,
-            (true, ..) => UsageSource::Cgroup2,
-        };
-        let both = exact && memory.is_some();
         let exit = ShimExit {
             main: self.reaped.main,
             stop: self.stopper.verdict(),
-            oom_kills: counters.oom_kills,
+            oom_kills,
             leftovers: self.stopper.leftovers,
             unkillable,
             secret_in_outputs: !self.launch.masks.is_empty()
                 && Masker::new(self.launch.masks.clone()).finds(&self.control.outputs()),
-            figures: Figures {
-                cpu_us: counters.cpu_us.unwrap_or(self.reaped.cpu_us),
-                memory_peak_bytes: memory.unwrap_or(self.reaped.peak_bytes),
-                memory_mib_ms: self.memory_mib_ms,
-                source,
-                quality: if both { UsageQuality::Exact } else { UsageQuality::Estimated },
-            },
+            started: Some(self.started),
+            figures,
             log,
             ..ShimExit::unseen(self.launch.allocated, now(&self.launch))
         };

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 
 use dagbook_events::access::Role;
+use dagbook_events::admission::money::Terms;
 use dagbook_events::aggregate::{Aggregate, AggregateEvent};
+use dagbook_events::billing::BILLING_STREAM;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{Position, StreamName, TenantId};
 use dagbook_events::ports::{EventStore, Recorded};
@@ -28,6 +30,7 @@ pub(super) struct Book {
 struct Entry {
     settings: Loaded<Tenant>,
     access: Loaded<Access>,
+    billing: Loaded<Terms>,
 }
 
 /// A token that works.
@@ -80,7 +83,8 @@ impl Book {
                 self.by_hash.insert(hash, (tenant.clone(), id.clone()));
             }
         }
-        self.tenants.insert(tenant.clone(), Entry { settings, access });
+        let billing = streams::load(store, tenant, &stream(BILLING_STREAM)?).await?;
+        self.tenants.insert(tenant.clone(), Entry { settings, access, billing });
         Ok(())
     }
 
@@ -103,8 +107,24 @@ impl Book {
                     by_hash.insert(hash, (tenant.clone(), token.clone()));
                 })
             }
+            BILLING_STREAM => {
+                let entry = self.tenants.entry(recorded.tenant.clone()).or_default();
+                apply(&mut entry.billing, recorded, |_| {})
+            }
             _ => Ok(Taken::Yes),
         }
+    }
+
+    /// Prices, periods and budgets of a tenant.
+    pub(super) fn terms(&self, tenant: &TenantId) -> Option<&Terms> {
+        Some(&self.tenants.get(tenant)?.billing.state)
+    }
+
+    /// Tenants with a budget, and the version of their stream `billing`.
+    pub(super) fn budgeted(&self) -> BTreeMap<TenantId, u64> {
+        let all = self.tenants.iter();
+        let own = all.filter(|(_, entry)| !entry.billing.state.budgets.is_empty());
+        own.map(|(tenant, entry)| (tenant.clone(), entry.billing.version)).collect()
     }
 
     pub(super) fn settings(&self, tenant: &TenantId) -> Option<&Tenant> {

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
+use crate::app::ports::BudgetStanding;
+
 /// A run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RunReport {
@@ -60,6 +62,9 @@ pub struct RunReport {
     pub outputs: BTreeMap<String, Json>,
     /// What steps left.
     pub artifacts: Vec<ArtifactReport>,
+    /// Budgets of its tenant that are exceeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub budgets_exceeded: Vec<BudgetStanding>,
 }
 
 /// One step of the chain that the length comes from.
@@ -203,6 +208,7 @@ pub fn run(view: &RunView, is_driven: bool) -> RunReport {
         steps: step_rows(view).into_iter().map(|row| step(view, row)).collect(),
         outputs: outputs(view),
         artifacts: artifacts(view),
+        budgets_exceeded: Vec::new(),
         counts: {
             let RunSummary { counts, .. } = summary;
             counts.into_iter().map(|(status, n)| (status.to_string(), n)).collect()

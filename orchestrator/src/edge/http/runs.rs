@@ -20,10 +20,10 @@ use utoipa_axum::routes;
 use super::page::page_limit;
 use super::{Api, Caller, Cursor, Json, Page, Path, Problem, Query, Stamped};
 use crate::app::error::AppError;
-use crate::app::pipelines;
 use crate::app::reports::{self, PlanReport, RunFilter, RunReport, RunRow, WhyReport};
 use crate::app::runs::{self, Wanted};
 use crate::app::source::Loaded;
+use crate::app::{budgets, pipelines};
 use crate::app::{select, sources};
 
 /// The name of a file that came without one.
@@ -242,7 +242,12 @@ async fn show(
 ) -> Result<Json<RunReport>, Problem> {
     caller.require(Permission::ReadRuns)?;
     let view = runs::view(&api.services, caller.tenant(), run_id(&id)?).await?;
-    Ok(Json(reports::run::run(&view, true)))
+    let mut report = reports::run::run(&view, true);
+    if !view.state.is_finished() {
+        let standing = budgets::standing(api.services.shelf.as_ref(), caller.tenant()).await?;
+        report.budgets_exceeded = standing.into_iter().filter(|it| it.is_exceeded).collect();
+    }
+    Ok(Json(report))
 }
 
 /// Why a run is where it is

@@ -56,6 +56,7 @@ families! {
     "dagbook_pool_taken" Gauge ["pool"] "Attempts that are planned and whose end is not recorded";
     "dagbook_admission_decisions" Counter [] "Times that admission chose who may start next";
     "dagbook_admission_waiting" Gauge ["reason"] "Kinds of work that wait for a place, by what holds them back";
+    "dagbook_budget_used_ratio" Gauge ["tenant", "budget"] "Part of a budget that is spent or held for what runs";
     "dagbook_attempts_planned" Counter ["executor"] "Attempts that were decided on";
     "dagbook_attempts_ended" Counter ["executor", "outcome"] "Attempts that came to their end";
     "dagbook_attempts_retried" Counter ["fault"] "Attempts that another one follows";

@@ -80,6 +80,8 @@ labels! {
     OfTenantState { tenant: Name, state: &'static str }
     /// Of a tenant in a pool.
     OfTenantPool { tenant: Name, pool: Name }
+    /// Of a budget.
+    OfTenantBudget { tenant: Name, budget: Name }
     /// Of a pool.
     OfPool { pool: Name }
     /// Of an executor.

@@ -10,7 +10,7 @@ use dagbook_events::journal::checkpoints::Turn;
 use dagbook_events::journal::relay::{RelayState, RelayStatus};
 use dagbook_events::time::Timestamp;
 
-use super::{Metrics, OfPool, OfReason, OfTenantPool, OfTenantState};
+use super::{Metrics, OfPool, OfReason, OfTenantBudget, OfTenantPool, OfTenantState};
 use crate::engine::EngineFigures;
 use crate::wiring::KeeperStatus;
 
@@ -112,6 +112,13 @@ impl Metrics {
             let waited = queue.oldest.map_or(0.0, |since| now.since(since).0 as f64 / 1e3);
             let oldest = self.queue_oldest.get_or_create(&labels);
             oldest.set(oldest.get().max(waited));
+        }
+        self.budget_used.clear();
+        for ((tenant, budget), part) in &engine.budgets {
+            let tenant = self.tenants.label(tenant.as_str());
+            let labels = OfTenantBudget { tenant, budget: self.names.label(budget) };
+            #[allow(clippy::cast_precision_loss, reason = "a part is far below what is exact")]
+            self.budget_used.get_or_create(&labels).set(*part as f64 / 1e3);
         }
         self.pool_places.clear();
         self.pool_taken.clear();

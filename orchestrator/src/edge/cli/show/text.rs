@@ -35,6 +35,14 @@ pub fn to_text(report: &RunReport) -> String {
     if let Some(run) = report.parent {
         fact("part of", &run.to_string());
     }
+    for budget in &report.budgets_exceeded {
+        let spent = budget.spent.as_deref().unwrap_or("an unknown amount");
+        let text = format!(
+            "`{}` of {} is exceeded: {spent} spent, {} held",
+            budget.name, budget.budget, budget.held
+        );
+        fact("budget", &text);
+    }
     for (name, value) in &report.params {
         fact("param", &format!("{name} = {value}"));
     }
