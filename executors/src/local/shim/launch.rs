@@ -22,6 +22,10 @@ pub(crate) struct Spawned {
 
 /// Starts the shim for an attempt's folder and hands it `launch` on its standard input, in full.
 ///
+/// What the pipe holds of it (64 KiB, usually all) lies there before there is a shim: whoever is
+/// killed on the way has then either started nothing, or a shim that knows all it must know. One
+/// that is told half of it ends, and its attempt, which had hardly begun, is lost.
+///
 /// `posix_spawn` rather than `std::process::Command`: it can begin a session without running
 /// code between fork and exec, so the kernel need not copy the orchestrator's page tables, and
 /// a Ctrl-C at the terminal cannot reach a shim that has not yet left the terminal's group.
@@ -39,12 +43,30 @@ pub(crate) fn spawn(
         args.push(c_string(OsStr::new(arg))?);
     }
     args.push(c_string(attempt_dir.as_os_str())?);
+    let told = tell_ahead(&input_write, launch)?;
     let stdio = [input_read.as_raw_fd(), notices_write.as_raw_fd(), errors.as_raw_fd()];
     let pid = posix_spawn(&program, &args, stdio)?;
     drop((input_read, notices_write));
     // A shim that dies while reading shows as a broken pipe here and as lost to its watcher.
-    let _ = File::from(input_write).write_all(launch);
+    let _ = File::from(input_write).write_all(&launch[told..]);
     Ok(Spawned { pid, notices })
+}
+
+/// Writes as much as the pipe holds, without waiting for a reader; says how much.
+fn tell_ahead(pipe: &OwnedFd, launch: &[u8]) -> io::Result<usize> {
+    rustix::io::ioctl_fionbio(pipe, true)?;
+    let mut told = 0;
+    while told < launch.len() {
+        match rustix::io::write(pipe, &launch[told..]) {
+            Ok(written) => told += written,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // The rest is waited for.
+    rustix::io::ioctl_fionbio(pipe, false)?;
+    Ok(told)
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
@@ -89,4 +111,27 @@ const POSIX_SPAWN_SETSID: libc::c_int = 0x80;
 
 fn check(code: libc::c_int) -> io::Result<()> {
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_pipe_holds_is_told_before_anybody_reads_and_the_rest_behind_it() {
+        for size in [0, 1_800, 300_000] {
+            let launch: Vec<u8> = (0..size).map(|n| b"abc"[n % 3]).collect();
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+            let told = tell_ahead(&write, &launch).expect("told");
+            assert_eq!(told == size, size < 4_096 * 2, "{told} of {size}");
+            let reader = std::thread::spawn(move || {
+                let mut text = Vec::new();
+                File::from(read).read_to_end(&mut text).map(|_| text)
+            });
+            File::from(write).write_all(&launch[told..]).expect("the rest");
+            assert_eq!(reader.join().expect("no panic").expect("read"), launch);
+        }
+    }
 }
