@@ -9,9 +9,8 @@ use dagbook_events::tlog::{Note, encode_entries, parse_entries};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::build::{Bundle, Key, Wanted};
-use super::history::History;
 use super::verifiers::{both, python};
+use dagbook_tests::bundles::{Bundle, History, Key, Wanted};
 
 /// A bundle of a second month, with corrections and lines.
 fn december() -> (Vec<Vec<u8>>, Wanted, Key) {

@@ -5,8 +5,7 @@ use std::process::{Command, Output};
 
 use dagbook_events::journal::bundle::layout::{CHECKPOINT, LINES, USAGE};
 
-use super::build::{Bundle, Key, Wanted};
-use super::history::History;
+use dagbook_tests::bundles::{Bundle, History, Key, Wanted};
 
 const PAGE: &str = include_str!("../../../ops/docs/auditing.md");
 

@@ -2,16 +2,13 @@
 //! every kind, and damage is never verified.
 
 mod attacks;
-mod build;
 mod by_hand;
-mod history;
 mod mutate;
 mod verifiers;
 
 use std::path::PathBuf;
 
-use build::{Bundle, Key, Wanted};
-use history::{Dice, History};
+use dagbook_tests::bundles::{Bundle, Dice, History, Key, Wanted};
 
 fn is_deep() -> bool {
     std::env::var("DAGBOOK_DEEP").is_ok_and(|value| value == "1")

@@ -8,9 +8,8 @@ use dagbook_events::journal::bundle::layout::{
 };
 use serde_json::{Value, json};
 
-use super::build::{Bundle, Key, Wanted};
-use super::history::{Dice, History};
 use super::{is_deep, verifiers};
+use dagbook_tests::bundles::{Bundle, Dice, History, Key, Wanted};
 
 /// How much of the rest is made to fit the damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The benchmark program: every figure beside a ceiling that was measured in the same run.
 //!
-//! `target/release/bench record|engine|server|admission|rating [--short] [--json FILE]` (see
+//! `target/release/bench record|engine|server|admission|rating|verify [--short] [--json FILE]` (see
 //! `ops/bench/README.md`),
 //! and for the production stores `bench record --store postgres: --bus nats:`.
 
@@ -10,6 +10,7 @@ mod rating;
 mod record;
 mod report;
 mod server;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -40,6 +41,8 @@ enum Suite {
     Admission(Options),
     /// Rating alone: leaves through the ledger, slices, lines.
     Rating(Options),
+    /// A bundle checked from its files to the last cent.
+    Verify(Options),
 }
 
 /// What the engine suite takes besides.
@@ -87,6 +90,7 @@ fn main() -> anyhow::Result<()> {
         Suite::Server(options) => (runtime.block_on(server::run(&options))?, options.common),
         Suite::Admission(options) => (admission::run(&options)?, options),
         Suite::Rating(options) => (rating::run(&options)?, options),
+        Suite::Verify(options) => (verify::run(&options)?, options),
         Suite::Engine(options) => {
             let program = match options.program {
                 Some(program) => program,

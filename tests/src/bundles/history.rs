@@ -1,6 +1,8 @@
 //! Random histories of a tenant: two months of attempts with all that goes wrong, prices that
 //! change, and closings.
 
+use std::collections::BTreeMap;
+
 use dagbook_events::canonical;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::tlog::{leaf_hash, root};
@@ -8,9 +10,9 @@ use serde_json::{Map, Value, json};
 
 use super::build::{TENANT, ledger};
 
-pub const NOVEMBER: i64 = 1_793_487_600_000;
-pub const DECEMBER: i64 = NOVEMBER + 30 * DAY;
-pub const JANUARY: i64 = DECEMBER + 31 * DAY;
+const NOVEMBER: i64 = 1_793_487_600_000;
+const DECEMBER: i64 = NOVEMBER + 30 * DAY;
+const JANUARY: i64 = DECEMBER + 31 * DAY;
 const DAY: i64 = 86_400_000;
 const HOUR: i64 = 3_600_000;
 
@@ -50,7 +52,7 @@ impl Dice {
 /// A log that grows.
 pub struct History {
     pub leaves: Vec<Vec<u8>>,
-    versions: std::collections::BTreeMap<String, u64>,
+    versions: BTreeMap<String, u64>,
     now: i64,
     position: u64,
     dice: Dice,
@@ -66,19 +68,22 @@ struct Attempt {
 }
 
 impl History {
-    /// Two closed months, with the leaves that this seed gives.
-    pub fn random(seed: u64) -> Self {
-        let mut dice = Dice::new(seed);
+    fn new(mut dice: Dice) -> Self {
         let (currency, exponent) = *dice.pick(&[("EUR", 2), ("JPY", 0), ("KWD", 3)]);
-        let mut this = Self {
+        Self {
             leaves: Vec::new(),
-            versions: Default::default(),
+            versions: BTreeMap::new(),
             now: NOVEMBER - DAY,
             position: 0,
             dice,
             currency,
             exponent,
-        };
+        }
+    }
+
+    /// Two closed months, with the leaves that this seed gives.
+    pub fn random(seed: u64) -> Self {
+        let mut this = Self::new(Dice::new(seed));
         if this.dice.is(95) {
             let early = if this.dice.is(80) { NOVEMBER - DAY } else { NOVEMBER + 3 * DAY };
             this.adopt(1, early);
@@ -111,6 +116,16 @@ impl History {
         this
     }
 
+    /// One closed month with so many attempts.
+    pub fn large(seed: u64, attempts: u64) -> Self {
+        let mut this = Self::new(Dice::new(seed));
+        this.adopt(1, NOVEMBER - DAY);
+        this.open("2026-11", NOVEMBER, DECEMBER);
+        this.work_of(DECEMBER, attempts);
+        this.close("2026-11");
+        this
+    }
+
     fn add(&mut self, stream: &str, kind: &str, run: Option<&str>, data: Value) {
         let version = self.versions.entry(stream.to_string()).or_default();
         self.position += 1 + self.dice.below(3);
@@ -131,6 +146,10 @@ impl History {
     /// Attempts until an instant, some of which are heard of late or never.
     fn work(&mut self, until: i64) {
         let count = 3 + self.dice.below(12);
+        self.work_of(until, count);
+    }
+
+    fn work_of(&mut self, until: i64, count: u64) {
         let mut open: Vec<Attempt> = Vec::new();
         for number in 0..count {
             let left = until - self.now;

@@ -1,0 +1,7 @@
+//! Bundles of random histories, made straight from leaves with keys of their own.
+
+mod build;
+mod history;
+
+pub use build::{Bundle, Key, ORIGIN, TENANT, Wanted, data, ledger};
+pub use history::{Dice, History};
