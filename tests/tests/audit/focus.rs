@@ -41,8 +41,8 @@ fn the_validator_finds_nothing_but_what_it_breaks_itself() {
     }
     let Some((program, library)) = focus_validator() else {
         eprintln!(
-            "SKIPPED: focus-validator is not installed. It needs Python 3.12 or newer, which \
-             `./ops/test deep` looks for as python3, python3.12, python3.13 or below ~/.pyenv"
+            "SKIPPED: focus-validator is not installed. Its pinned wheels need Python 3.12, which \
+             `./ops/test deep` looks for as python3.12, python3 and below ~/.pyenv"
         );
         return;
     };
