@@ -129,7 +129,8 @@ async fn agreed(ctx: &Context) -> Result<Terms, CliError> {
         return Err(CliError::usage("against a server the prices come from a file")
             .hint("name it with `--rate-card FILE`; the times are the server's"));
     }
-    let record = ctx.record().await?;
+    // Where there is no record nothing was agreed.
+    let Ok(record) = ctx.record().await else { return Ok(Terms::default()) };
     let stream = StreamName::new(BILLING_STREAM).map_err(|e| CliError::usage(e.to_string()))?;
     let loaded =
         streams::load::<Terms>(record.recorder.store().as_ref(), record.tenant(), &stream).await?;
@@ -205,7 +206,11 @@ fn report(card: &RateCard, steps: &[StepEstimate], runs: usize) -> CostReport {
     };
     CostReport {
         currency: card.currency.clone(),
-        rate_card: format!("{} {}", card.name, card.version),
+        rate_card: match card.version {
+            // A file need not name one.
+            0 => card.name.clone(),
+            version => format!("{} {version}", card.name),
+        },
         low: words(low),
         high: words(high),
         low_nanos: low.to_string(),
@@ -240,7 +245,7 @@ pub fn to_text(cost: &CostReport) -> String {
         };
         vec![step.step.clone(), units, takes, costs, from]
     };
-    let headings = ["step", ">units", "takes", "costs", "from"];
+    let headings = ["step", "units", "takes", "costs", "from"];
     let mut text = format!("\n{}", output::table(&headings, cost.steps.iter().map(row).collect()));
     let more = if cost.is_per_item { ", and more for each further item" } else { "" };
     text.push_str(&format!(
