@@ -1073,7 +1073,7 @@ class Ledger:
 
     def __init__(self):
         self.cards, self.contracts, self.periods, self.closings, self.notes = [], [], [], [], []
-        self.attempts, self.raw = {}, {}
+        self.attempts, self.raw, self.broken = {}, {}, []
 
     def add(self, index, leaf):
         kind, d = leaf["ty"], leaf["d"]
@@ -1082,13 +1082,25 @@ class Ledger:
                 if kind in BILLING:
                     self.add_billing(index, kind, BILLING[kind](d), d)
             elif kind in ("attempt.exited", "usage.checkpoint", "report.stale"):
-                attempt = Shape({"attempt": text, "step": text}, {"heard": HEARD})(d)["attempt"]
-                if kind == "report.stale" and "usage" not in d:
-                    return
-                run = text(leaf.get("co"))
-                self.attempts.setdefault((run, attempt), []).append(Said(index, kind, leaf))
+                self.add_said(index, kind, leaf, d)
         except Malformed as error:
             raise Failure("usage", "leaf %d, %s: %s" % (index, kind, error)) from None
+
+    def add_said(self, index, kind, leaf, d):
+        try:
+            attempt = Shape({"attempt": text, "step": text}, {"heard": HEARD})(d)["attempt"]
+            if kind == "report.stale" and "usage" not in d:
+                return
+            run = text(leaf.get("co"))
+            self.attempts.setdefault((run, attempt), []).append(Said(index, kind, leaf))
+        except Malformed as error:
+            # Behind the size of a closing nothing is asked of it.
+            self.broken.append((index, "leaf %d, %s: %s" % (index, kind, error)))
+
+    def check_read(self, size):
+        for index, what in self.broken:
+            if index < size:
+                raise Failure("usage", what)
 
     def add_billing(self, index, kind, read, d):
         if kind == "rate_card.adopted":
@@ -1153,6 +1165,7 @@ class Ledger:
         """Rates the closing of this number, from 0."""
         closing_index, closing = self.closings[number]
         size, name = closing["size"], closing["period"]
+        self.check_read(size)
         book = Book(self, size)
         if name not in book.periods:
             raise Failure("usage", "the period %s was not opened below leaf %d" % (shown(name), size))
@@ -1772,6 +1785,7 @@ class Bundle:
         else:
             raise Malformed("there is no closing of the period %s" % shown(period["name"]))
         self.closing = closing
+        self.ledger.check_read(closing["size"])
         opened = Book(self.ledger, closing["size"]).periods.get(period["name"])
         if opened is None or any(opened[name] != period[name] for name in ("start", "end", "zone")):
             raise Malformed("the period of manifest.json was not opened so")

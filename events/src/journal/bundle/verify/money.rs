@@ -25,7 +25,7 @@ pub(super) struct Money {
     billing: Result<Billing, Failure>,
     /// Where the closing stands, and what it says.
     closing: Option<(u64, PeriodClosed)>,
-    draft: Option<(Draft, Sorter)>,
+    draft: Option<Result<(Draft, Sorter), Failure>>,
 }
 
 impl Money {
@@ -62,16 +62,14 @@ impl Money {
         if self.draft.is_some() {
             return;
         }
-        let taken = match index < closing.size {
-            true => billing.ledger.push(index, leaf),
-            false => {
-                let mut sorter = Sorter::new();
-                let draft = billing.ledger.draft(&closing.period, closing.size, &mut sorter);
-                draft.map(|draft| self.draft = Some((draft, sorter)))
-            }
-        };
-        if let Err(error) = taken {
-            self.billing = Err(Failure::new(Reason::Usage, error.to_string()));
+        let wrong = |what: String| Failure::new(Reason::Usage, what);
+        if index >= closing.size {
+            let mut sorter = Sorter::new();
+            let draft = billing.ledger.draft(&closing.period, closing.size, &mut sorter);
+            let draft = draft.map(|draft| (draft, sorter));
+            self.draft = Some(draft.map_err(|error| wrong(error.to_string())));
+        } else if let Err(error) = billing.ledger.push(index, leaf) {
+            self.billing = Err(wrong(error.to_string()));
         }
     }
 
@@ -87,7 +85,7 @@ impl Money {
             return Err(Failure::new(Reason::Root, what));
         }
         let (draft, sorter) =
-            self.draft.ok_or_else(|| wrong("no leaf stands behind its size".to_string()))?;
+            self.draft.ok_or_else(|| wrong("no leaf stands behind its size".to_string()))??;
         let (roots, digest) = compare(folder, sorter)?;
         if digest != closing.usage {
             return Err(wrong(format!("leaf {index} has another digest of {USAGE}")));
