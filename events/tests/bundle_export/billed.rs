@@ -234,7 +234,7 @@ pub async fn export_from(
 
 /// What the verifier says.
 pub fn check(record: &Record, folder: &std::path::Path) -> Result<Verified, Failure> {
-    verify(folder, Some(&record.log_key()), &mut |_, _, _| {})
+    verify(folder, Some(&record.log_key()), &mut |_| {})
 }
 
 /// What the other verifier says: the first line, and whether it accepts.
