@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use dagbook_events::journal::bundle::export::{ExportError, Exported, Order, Progress};
 use dagbook_events::time::Millis;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinHandle;
 
 use super::Evidence;
 use crate::app::error::AppError;
@@ -28,11 +29,16 @@ pub struct BundleFile {
     pub at: PathBuf,
 }
 
-/// A bundle that is being written. The order of the fields is that in which they are let go: what
-/// writes, then what it has written, then the place for the next one.
+/// A bundle that is being written.
 pub struct Bundling {
-    writing: AbortOnDropHandle<Result<Exported, ExportError>>,
     progress: mpsc::Receiver<Progress>,
+    rest: Option<Rest>,
+}
+
+/// What is let go behind the reader. What is being written at that moment is waited for: a folder
+/// that is removed under it would be made again.
+struct Rest {
+    writing: JoinHandle<Result<Exported, ExportError>>,
     folder: TempDir,
     _place: OwnedSemaphorePermit,
 }
@@ -58,8 +64,7 @@ impl Evidence {
         let (this, path) = (self.clone(), folder.path().to_path_buf());
         let writing =
             tokio::spawn(async move { this.exporter().write_within(&plan, &path, tell).await });
-        let writing = AbortOnDropHandle::new(writing);
-        Ok(Bundling { writing, progress, folder, _place: place })
+        Ok(Bundling { progress, rest: Some(Rest { writing, folder, _place: place }) })
     }
 }
 
@@ -69,16 +74,35 @@ impl Bundling {
     /// # Errors
     /// Where the bundle could not be written to its end: what was read so far is none.
     pub async fn next(&mut self) -> Result<Option<BundleFile>, AppError> {
+        let ended = || AppError::Internal("the export has ended".to_string());
+        let rest = self.rest.as_mut().ok_or_else(ended)?;
         while let Some(progress) = self.progress.recv().await {
             if let Progress::File { path, bytes } = progress {
-                let at = self.folder.path().join(&path);
+                let at = rest.folder.path().join(&path);
                 return Ok(Some(BundleFile { path, bytes, at }));
             }
         }
-        match (&mut self.writing).await {
+        match (&mut rest.writing).await {
             Ok(Ok(_)) => Ok(None),
             Ok(Err(error)) => Err(error.into()),
             Err(error) => Err(AppError::Internal(format!("the export was lost: {error}"))),
         }
+    }
+}
+
+impl Drop for Bundling {
+    fn drop(&mut self) {
+        // The writer hears at its next file that nobody listens any more.
+        self.progress.close();
+        while self.progress.try_recv().is_ok() {}
+        let (Some(rest), Ok(runtime)) = (self.rest.take(), Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            let Rest { mut writing, folder, _place } = rest;
+            if !writing.is_finished() {
+                // However it ended, it has.
+                let _ = (&mut writing).await;
+            }
+            drop(folder);
+        });
     }
 }
