@@ -1073,12 +1073,13 @@ class Ledger:
 
     def __init__(self):
         self.cards, self.contracts, self.periods, self.closings, self.notes = [], [], [], [], []
-        self.attempts, self.raw, self.broken = {}, {}, []
+        self.attempts, self.raw, self.broken, self.timelines = {}, {}, [], {}
 
     def add(self, index, leaf):
         kind, d = leaf["ty"], leaf["d"]
         try:
             if leaf["st"] == "billing":
+                self.timelines[index] = leaf["tl"]
                 if kind in BILLING:
                     self.add_billing(index, kind, BILLING[kind](d), d)
             elif kind in ("attempt.exited", "usage.checkpoint", "report.stale"):
@@ -1180,6 +1181,8 @@ class Ledger:
         self.write_usage(out, usage, corrections)
         self.write_lines(out, book, closing, [c for _, c in before], usage, corrections)
         out.number = "%s-%06d" % (tenant, number + 1)
+        # As it was when the period was closed (section 9).
+        origin = "%s/%d" % (origin.rpartition("/")[0], self.timelines[closing_index])
         self.write_invoice(out, closing, counted, issuer, origin, tenant)
         return out
 

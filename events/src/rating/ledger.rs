@@ -109,6 +109,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Names the origin of the log as it was when what is asked for next was closed.
+    pub fn set_origin(&mut self, origin: String) {
+        self.options.origin = origin;
+    }
+
     /// Announces that a closing counts so many leaves.
     pub fn cut_at(&mut self, size: u64) {
         if size > self.base {

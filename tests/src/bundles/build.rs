@@ -21,7 +21,7 @@ use dagbook_events::tlog::{
 use serde_json::Value;
 
 pub const TENANT: &str = "acme";
-pub const ORIGIN: &str = "books.example/t/acme/1";
+pub const ORIGIN: &str = "books.example/t/acme/2";
 
 /// A key that signs whatever it is given.
 pub struct Key {
@@ -92,9 +92,18 @@ pub fn data(leaf: &[u8]) -> (String, String, Value) {
     (text(&leaf, "st"), text(&leaf, "ty"), leaf["d"].take())
 }
 
-/// A ledger that has seen the billing leaves of all of these, and the others below a size.
-pub fn ledger(leaves: &[Vec<u8>], size: u64) -> Ledger {
-    let options = Options { tenant: TENANT.into(), origin: ORIGIN.into(), ..Options::default() };
+/// The timeline of a leaf.
+fn timeline(leaf: &[u8]) -> u64 {
+    let leaf: Value = serde_json::from_slice(leaf).expect("JSON");
+    leaf["tl"].as_u64().expect("a timeline")
+}
+
+/// A ledger that has seen the billing leaves of all of these, and the others below a size, in the
+/// timeline of what closes there.
+pub fn ledger(leaves: &[Vec<u8>], size: u64, timeline: u64) -> Ledger {
+    let log = ORIGIN.rsplit_once('/').expect("an origin").0;
+    let origin = format!("{log}/{timeline}");
+    let options = Options { tenant: TENANT.into(), origin, ..Options::default() };
     let mut ledger = Ledger::new(options).expect("options");
     for (index, leaf) in (0..).zip(leaves) {
         ledger.foresee(index, leaf).expect("billing that can be read");
@@ -180,14 +189,16 @@ impl Bundle {
 
     fn put_money(&mut self, leaves: &[Vec<u8>], period: &str) {
         let closing = |leaf: &Vec<u8>| match data(leaf) {
-            (_, kind, data) if kind == "period.closed" && data["period"] == period => Some(data),
+            (_, kind, data) if kind == "period.closed" && data["period"] == period => {
+                Some((timeline(leaf), data))
+            }
             _ => None,
         };
-        let closing: PeriodClosed =
-            serde_json::from_value(leaves.iter().find_map(closing).expect("it was closed"))
-                .expect("a closing");
+        let (timeline, closing) = leaves.iter().find_map(closing).expect("it was closed");
+        let closing: PeriodClosed = serde_json::from_value(closing).expect("a closing");
         let size = closing.size;
-        let statement = ledger(leaves, size).statement(period, size).expect("it can be rated");
+        let statement =
+            ledger(leaves, size, timeline).statement(period, size).expect("it can be rated");
         let usage = statement.usage_csv();
         let closed = statement.closing(closing.root, closing.usage).expect("documents");
         self.put(layout::USAGE, usage);

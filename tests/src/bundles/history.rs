@@ -55,6 +55,7 @@ pub struct History {
     versions: BTreeMap<String, u64>,
     now: i64,
     position: u64,
+    timeline: u64,
     dice: Dice,
     currency: &'static str,
     exponent: u8,
@@ -75,6 +76,7 @@ impl History {
             versions: BTreeMap::new(),
             now: NOVEMBER - DAY,
             position: 0,
+            timeline: 1,
             dice,
             currency,
             exponent,
@@ -110,8 +112,13 @@ impl History {
             this.credit_note("acme-000001");
         }
         this.work(JANUARY);
+        if this.dice.is(50) {
+            // Restored from a copy: what was closed keeps the origin that it had.
+            this.timeline = 2;
+        }
         this.work(JANUARY + 2 * DAY);
         this.close("2026-12");
+        this.timeline = 2;
         this.work(JANUARY + 3 * DAY);
         this
     }
@@ -132,7 +139,7 @@ impl History {
         let mut leaf = json!({
             "ac": {"id": "system", "kind": "system"}, "at": self.now, "d": data,
             "id": format!("018f-{}", self.leaves.len()), "pos": self.position, "rt": self.now,
-            "st": stream, "sv": *version, "tl": 1, "tn": TENANT, "ts": self.leaves.len(),
+            "st": stream, "sv": *version, "tl": self.timeline, "tn": TENANT, "ts": self.leaves.len(),
             "ty": kind, "v": 1,
         });
         *version += 1;
@@ -346,7 +353,8 @@ impl History {
         let size = self.leaves.len() as u64 - self.dice.below(2);
         let hashes: Vec<Sha256Digest> =
             self.leaves[..size as usize].iter().map(|leaf| leaf_hash(leaf)).collect();
-        let statement = ledger(&self.leaves, size).statement(name, size).expect("rated");
+        let statement =
+            ledger(&self.leaves, size, self.timeline).statement(name, size).expect("rated");
         let usage = Sha256Digest::of(&statement.usage_csv());
         let closed = statement.closing(root(&hashes), usage).expect("documents");
         let data = serde_json::to_value(closed.event).expect("JSON");

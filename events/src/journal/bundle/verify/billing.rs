@@ -2,6 +2,7 @@
 //! usage that they count.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -38,6 +39,9 @@ pub(super) struct Billing {
     pub published: Vec<Published>,
     /// Closings with the indexes of their leaves.
     pub closings: Vec<(u64, PeriodClosed)>,
+    /// The timeline of each closing's leaf, by its index.
+    timelines: BTreeMap<u64, u64>,
+    origin: String,
     /// Credit notes, likewise.
     pub notes: Vec<(u64, CreditNoteIssued)>,
 }
@@ -48,6 +52,7 @@ struct Wire<'a> {
     d: &'a RawValue,
     #[serde(borrow)]
     st: Cow<'a, str>,
+    tl: u64,
     #[serde(borrow)]
     ty: Cow<'a, str>,
 }
@@ -70,7 +75,8 @@ impl Billing {
         };
         let ledger = Ledger::new(options).map_err(|error| wrong(error.to_string()))?;
         let (published, closings, notes) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { ledger, published, closings, notes })
+        let (timelines, origin) = (BTreeMap::new(), origin.to_string());
+        Ok(Self { ledger, published, closings, timelines, origin, notes })
     }
 
     /// Whether a leaf may be of the stream: few others are looked at closer.
@@ -86,6 +92,9 @@ impl Billing {
             return Ok(());
         }
         self.ledger.foresee(index, leaf).map_err(|error| wrong(error.to_string()))?;
+        if wire.ty == "period.closed" {
+            self.timelines.insert(index, wire.tl);
+        }
         self.keep(index, &wire.ty, wire.d)
             .map_err(|what| wrong(format!("leaf {index}, {}: {what}", shown(&wire.ty))))
     }
@@ -128,7 +137,7 @@ impl Billing {
     }
 
     /// The closing of a period that was opened with these instants.
-    pub fn closing(&self, wanted: &PeriodPart) -> Result<(u64, PeriodClosed), Failure> {
+    pub fn closing(&mut self, wanted: &PeriodPart) -> Result<(u64, PeriodClosed), Failure> {
         let found = self.closings.iter().find(|(_, closing)| closing.period == wanted.name);
         let name = shown(&wanted.name);
         let (index, closing) =
@@ -138,10 +147,15 @@ impl Billing {
             (opened.start, opened.end, &*opened.zone)
                 == (wanted.start.0, wanted.end.0, wanted.zone.as_str())
         });
-        match is_so {
-            true => Ok((*index, closing.clone())),
-            false => Err(wrong(format!("the period {name} of the manifest was not opened so"))),
+        if !is_so {
+            return Err(wrong(format!("the period {name} of the manifest was not opened so")));
         }
+        let found = (*index, closing.clone());
+        // The log may have gone over to another timeline since it was closed.
+        let timeline = self.timelines.get(&found.0).copied().unwrap_or_default();
+        let log = self.origin.rsplit_once('/').map_or(self.origin.as_str(), |(log, _)| log);
+        self.ledger.set_origin(format!("{log}/{timeline}"));
+        Ok(found)
     }
 }
 

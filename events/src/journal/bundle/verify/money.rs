@@ -47,7 +47,7 @@ impl Money {
 
     /// All leaves were foreseen.
     pub fn begin(&mut self) {
-        if let Ok(billing) = &self.billing {
+        if let Ok(billing) = &mut self.billing {
             match billing.closing(&self.period) {
                 Ok(closing) => self.closing = Some(closing),
                 Err(failure) => self.billing = Err(failure),
