@@ -1,5 +1,7 @@
 //! A month of history is billed alike from every keeping of the record.
 
+mod bundles;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -25,6 +25,8 @@ use dagbook_tests::servers::wait_for;
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+use super::retention::metrics;
+
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ten minutes of one core at most: at a euro for a core and an hour, 17 cents.
@@ -124,6 +126,12 @@ fn a_budget_holds_back_lets_go_on_when_it_is_raised_and_stops_what_runs_when_it_
     let served = Served::start(&project);
     let client = Client::of(&project, &served);
     record(&project, &[card(), budget(10, BudgetAction::Stop)]);
+    // What another process recorded comes to be known in a moment, and holds from then on.
+    wait_for("the budget to be known", PATIENCE, || {
+        let known = metrics(&client);
+        let is_it = |name: &String| name.starts_with("dagbook_budget_used_ratio{");
+        known.keys().any(is_it).then_some(())
+    });
     let said = client.dagbook(&["submit", "dag.yaml", "--output", "json"]);
     let accepted: Json = serde_json::from_str(&said.stdout)
         .unwrap_or_else(|e| panic!("{e}: {}{}", said.stdout, said.stderr));

@@ -70,7 +70,8 @@ fn old_logs(project: &Project, n: u128, days_ago: u64) -> std::path::PathBuf {
     folder
 }
 
-fn metrics(client: &Client<'_>) -> BTreeMap<String, f64> {
+/// The figures of `/metrics`, by their names with labels.
+pub fn metrics(client: &Client<'_>) -> BTreeMap<String, f64> {
     let http = reqwest::blocking::Client::new();
     let request = http.get(format!("{}/metrics", client.url)).bearer_auth(&client.token);
     let text = request.send().expect("answered").text().expect("text");
