@@ -7,8 +7,8 @@ use super::book::Period;
 use super::ledger::Ledger;
 use super::prices::Prices;
 
-/// ISO 4217 for no currency at all.
-const NONE: &str = "XXX";
+/// ISO 4217 for no currency at all: that of a span in which nothing has a price.
+pub const NO_CURRENCY: &str = "XXX";
 
 impl Ledger {
     /// Sees to it that all that prices the period is in its currency. A what-if, and a span that
@@ -27,7 +27,7 @@ impl Ledger {
         if self.options.span.is_some() {
             let card = cards.first().map(|card| (card.currency.as_str(), card.exponent));
             let contract = contracts.first().map(|one| (one.currency.as_str(), one.exponent));
-            let (currency, exponent) = card.or(contract).unwrap_or((NONE, 0));
+            let (currency, exponent) = card.or(contract).unwrap_or((NO_CURRENCY, 0));
             period.currency = Arc::from(currency);
             period.exponent = exponent;
         }

@@ -35,6 +35,7 @@ mod statement;
 
 pub use book::Period;
 pub use csv::{LINES_HEADER, lines_csv};
+pub use currency::NO_CURRENCY;
 pub use draft::Draft;
 pub use error::RatingError;
 pub use fact::{Fact, FactClass, FactSink, Row, USAGE_HEADER, fault_word};

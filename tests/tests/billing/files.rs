@@ -47,6 +47,7 @@ fn what_makes_no_sense_is_refused_with_what_to_do() {
         (&["budget", "remove", "b"], "there is no budget `b`"),
         (&["invoice"], "--period"),
         (&["invoice", "--period", "2026-11"], "there is no period `2026-11`"),
+        (&["invoice", "--period", "2026-11"], "`dagbook period open` opens one"),
         (&["invoice", "credit", "--period", "x-000001", "--reason", "r"], "there is no invoice"),
         (&["usage", "--period", "yesterday"], "neither a month such as"),
         (&["usage", "--by", "colour"], "`sku`, `meter`, `run` or `pipeline`"),

@@ -87,6 +87,8 @@ impl From<AppError> for CliError {
             AppError::Unavailable { .. } => Self::unavailable(text),
             AppError::Damaged(_) => Self::damaged(text),
             AppError::Internal(_) => Self::failed(text),
+            AppError::NotFound { what: "period", .. } => Self::usage(text)
+                .hint("`dagbook period list` shows the periods, `dagbook period open` opens one"),
             AppError::NotFound { .. }
             | AppError::Invalid(_)
             | AppError::Findings(_)

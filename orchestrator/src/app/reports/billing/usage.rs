@@ -2,13 +2,10 @@
 
 use dagbook_events::billing::format_decimal;
 use dagbook_events::ports::LogHead;
-use dagbook_events::rating::{LineClass, Statement};
+use dagbook_events::rating::{LineClass, NO_CURRENCY, Statement};
 use dagbook_events::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-
-/// ISO 4217 for no currency at all.
-const NONE: &str = "XXX";
 
 /// Usage of a tenant in a period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -104,7 +101,8 @@ impl UsageReport {
             is_opened,
             start: Timestamp(period.start).to_rfc3339(),
             end: Timestamp(period.end).to_rfc3339(),
-            currency: if *period.currency == *NONE { "" } else { &*period.currency }.to_string(),
+            currency: if *period.currency == *NO_CURRENCY { "" } else { &*period.currency }
+                .to_string(),
             size: head.size,
             facts: statement.fact_count,
             by: by.to_string(),
