@@ -61,7 +61,7 @@ impl EngineDoor for Door {
         submitted: Submitted,
         _by: &Actor,
         _traceparent: Option<&str>,
-    ) -> Result<(), AppError> {
+    ) -> Result<Timestamp, AppError> {
         if self.hangs.load(Ordering::SeqCst) {
             self.hung.fetch_add(1, Ordering::SeqCst);
             std::future::pending::<()>().await;
@@ -77,7 +77,7 @@ impl EngineDoor for Door {
         };
         let streams = self.recorder.prepare(&[part]).await?;
         self.store.append(AppendRequest { tenant, key: None, streams, fence: None }).await?;
-        Ok(())
+        Ok(at)
     }
 
     async fn ask(&self, _: &TenantId, _: RunId, _: Ask, _: &Actor) -> Result<(), AppError> {

@@ -16,7 +16,7 @@ use super::request::{Prepared, PreparedKey, PreparedStream};
 use crate::digest::Sha256Digest;
 use crate::envelope::{Numbers, closes_stream};
 use crate::ids::{Position, StreamName, TenantId};
-use crate::ports::{AppendError, Appended, Clock, Expected, Fence};
+use crate::ports::{AppendError, Appended, Clock, Expected, Fence, Recorded};
 use crate::tlog::{Frontier, leaf_hash};
 
 pub(super) type Outcome = Result<Appended, AppendError>;
@@ -93,6 +93,33 @@ pub(super) struct Decision {
     rows: Vec<Row>,
     /// Indexes of requests whose events are among the rows.
     accepted: Vec<usize>,
+}
+
+impl Decision {
+    /// Where the record ended before.
+    pub(super) fn before(&self) -> Position {
+        self.before.position
+    }
+
+    /// The events as they are read from the store once they stand there.
+    pub(super) fn recorded(&self, requests: &[Prepared]) -> Vec<Recorded> {
+        let drafts = self.accepted.iter().flat_map(|at| {
+            let Prepared { tenant, streams, .. } = &requests[*at];
+            let drafts = streams
+                .iter()
+                .flat_map(|stream| stream.drafts.iter().map(|draft| (&stream.name, draft.leaf())));
+            drafts.map(move |(stream, leaf)| (tenant, stream, leaf))
+        });
+        let events = self.rows.iter().zip(drafts).map(|(row, (tenant, stream, leaf))| Recorded {
+            position: row.position,
+            tenant: tenant.clone(),
+            tenant_sequence: row.tenant_sequence,
+            stream: stream.clone(),
+            version: row.version,
+            leaf: Arc::from(leaf),
+        });
+        events.collect()
+    }
 }
 
 /// The last event of a batch: if it stands in the store after a lost answer, the batch does.

@@ -1,6 +1,7 @@
 //! Decides batches of appends, and gets them written in one transaction each.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::backend::{Backend, BackendFault, CommitFault, Ending, Freshness, Head, Wanted, Write};
 pub(super) use super::book::Outcome;
@@ -8,10 +9,11 @@ use super::book::{Book, Decision, Witness};
 use super::fault::{Fault, Faults};
 use super::guard::Guard;
 use super::memory::Memory;
+use super::recent::Recent;
 use super::request::Prepared;
 use super::restore::Recorded;
 use crate::ids::Position;
-use crate::ports::{AppendError, Clock};
+use crate::ports::{self, AppendError, Clock};
 use crate::time::Timestamp;
 
 /// After so many guarded writes that were in vain the next try waits longest.
@@ -29,6 +31,30 @@ pub(super) struct Committer<B> {
     /// Why the database could not be reached at all, until somebody asks.
     outage: Option<String>,
     trust: Trust,
+    /// Where somebody wants it.
+    fresh: Option<Fresh>,
+}
+
+/// What was committed here a moment ago, for those who follow the record. Clones share it.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Fresh(Arc<Mutex<Recent>>);
+
+impl Fresh {
+    /// What stands directly behind a position; nothing: it is not known here.
+    pub(super) fn behind(&self, cursor: Position) -> Vec<ports::Recorded> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.forget(Instant::now());
+        recent.behind(cursor)
+    }
+
+    fn add(&self, before: Position, events: Vec<ports::Recorded>) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.add(before, events, Instant::now());
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Recent::default();
+    }
 }
 
 /// Whether it pays to write from memory: not while others write, too.
@@ -65,7 +91,13 @@ impl<B: Backend> Committer<B> {
         faults: Option<Arc<Faults>>,
     ) -> Self {
         let (memory, committed, trust) = (Memory::default(), None, Trust::default());
-        Self { backend, clock, guard, faults, memory, committed, outage: None, trust }
+        let (outage, fresh) = (None, None);
+        Self { backend, clock, guard, faults, memory, committed, outage, trust, fresh }
+    }
+
+    /// What will have been committed a moment ago, which is kept from now on.
+    pub(super) fn fresh(&mut self) -> Fresh {
+        self.fresh.get_or_insert_default().clone()
     }
 
     pub(super) fn backend(&self) -> &B {
@@ -115,10 +147,10 @@ impl<B: Backend> Committer<B> {
         let decision = book.decide(requests, head, &*self.clock);
         let Some(witness) = decision.witness() else {
             self.backend.rollback();
-            return Ok(self.keep(book, decision));
+            return Ok(self.keep(book, decision, requests));
         };
         self.commit(&book.write(&decision, requests), &witness, fault)?;
-        Ok(self.keep(book, decision))
+        Ok(self.keep(book, decision, requests))
     }
 
     /// Decides what is in the book without asking, and has it written under the condition that
@@ -153,7 +185,7 @@ impl<B: Backend> Committer<B> {
             }
         }
         self.trust.confirmed();
-        Ok(Some(self.keep(book, decision)))
+        Ok(Some(self.keep(book, decision, requests)))
     }
 
     /// Opens a transaction and reads what the book lacks.
@@ -183,6 +215,9 @@ impl<B: Backend> Committer<B> {
             return Ok(());
         };
         self.abandon();
+        if let Some(fresh) = &self.fresh {
+            fresh.clear();
+        }
         let reason = format!(
             "the record ends at position {} of timeline {}, and this process has acknowledged \
              events up to position {committed}: the events behind are gone, as after a restore \
@@ -208,7 +243,10 @@ impl<B: Backend> Committer<B> {
     }
 
     /// Remembers what the batch has left.
-    fn keep(&mut self, book: Book, decision: Decision) -> Vec<Outcome> {
+    fn keep(&mut self, book: Book, decision: Decision, requests: &[Prepared]) -> Vec<Outcome> {
+        if let Some(fresh) = &self.fresh {
+            fresh.add(decision.before(), decision.recorded(requests));
+        }
         self.committed = Some(decision.head.position);
         book.close(&mut self.memory);
         self.memory.head = Some(decision.head);
@@ -300,7 +338,7 @@ impl<B: Backend> Committer<B> {
         };
         self.commit(&write, &witness, None)?;
         let position = decision.head.position;
-        self.keep(book, decision);
+        self.keep(book, decision, &requests);
         Ok(position)
     }
 

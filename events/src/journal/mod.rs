@@ -35,6 +35,7 @@ pub mod copy;
 #[cfg(feature = "keys")]
 pub mod keys;
 pub mod objects;
+pub mod recent;
 pub mod reconcile;
 pub mod recovery;
 pub mod relay;

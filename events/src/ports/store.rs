@@ -225,6 +225,12 @@ pub trait EventStore: Send + Sync {
     ) -> Result<Vec<Recorded>, ReadError>;
     /// Events after a position in the order of their positions, at most `limit`.
     async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError>;
+    /// What this handle itself made durable a moment ago, directly behind a position and without a
+    /// gap, as far as it is still in memory; never waits and never asks. Nothing says nothing:
+    /// what there is must then be read.
+    fn recent(&self, _cursor: Position) -> Vec<Recorded> {
+        Vec::new()
+    }
     /// Events of a tenant's log from an index on, at most `limit`.
     async fn read_log(
         &self,

@@ -53,7 +53,8 @@ impl Told {
     }
 }
 
-type Streams = BTreeMap<(TenantId, StreamName), broadcast::Sender<Arc<Told>>>;
+type Followed = (TenantId, StreamName);
+type Streams = BTreeMap<Followed, broadcast::Sender<Arc<Told>>>;
 
 /// Hands what is recorded to those who follow. Clones share everything; the tail ends with the
 /// last of them.
@@ -211,6 +212,26 @@ impl Follower {
         Ok(told)
     }
 
+    /// What stands behind the end of the run that was told last, as far as it was read or handed
+    /// out with it. The end of a run is seldom followed by anything: it is not asked for.
+    pub async fn behind_the_end(&mut self) -> Result<Option<Arc<Told>>, AppError> {
+        if self.ready.is_empty() && !self.caught_up {
+            self.catch_up().await?;
+        }
+        if self.ready.is_empty() {
+            // What came with the end is handed out under the lock.
+            let _streams = lock(&self.shared.streams);
+            while let Ok(told) = self.live.try_recv() {
+                self.ready.push_back(told);
+            }
+        }
+        self.ready.retain(|told| told.version >= self.next);
+        let next = self.next;
+        let told = self.ready.pop_front_if(|told| told.version == next);
+        self.next += u64::from(told.is_some());
+        Ok(told)
+    }
+
     async fn catch_up(&mut self) -> Result<(), AppError> {
         // What is recorded before the tail stands is read here, what comes after is handed out.
         let mut stands = self.shared.stands.subscribe();
@@ -259,19 +280,27 @@ impl Shared {
         Ok(Told { version: report.version, kind: report.event, text: Arc::from(text) })
     }
 
-    async fn hand_out(&self, recorded: &Recorded) {
-        let key = (recorded.tenant.clone(), recorded.stream.clone());
-        let live = lock(&self.streams).get(&key).cloned();
-        let Some(live) = live else { return };
-        match self.tell(recorded).await {
-            // That nobody is there any more is no error.
-            Ok(told) => drop(live.send(Arc::new(told))),
-            Err(error) => {
+    /// Tells what is followed. What one of them is told of a page is there at once.
+    async fn hand_out(&self, page: &[Recorded]) {
+        let mut told: Vec<(Followed, Option<Arc<Told>>)> = Vec::new();
+        for recorded in page {
+            let key = (recorded.tenant.clone(), recorded.stream.clone());
+            if !lock(&self.streams).contains_key(&key) {
+                continue;
+            }
+            let telling = self.tell(recorded).await.inspect_err(|error| {
                 let position = recorded.position.0;
                 tracing::warn!(position, %error, "an event cannot be told to its followers");
+            });
+            told.push((key, telling.ok().map(Arc::new)));
+        }
+        let mut streams = lock(&self.streams);
+        for (key, told) in told {
+            match told {
+                // That nobody is there any more is no error.
+                Some(told) => drop(streams.get(&key).map(|live| live.send(told))),
                 // Sent away, they read the record themselves and say what they meet.
-                let key = (recorded.tenant.clone(), recorded.stream.clone());
-                lock(&self.streams).remove(&key);
+                None => drop(streams.remove(&key)),
             }
         }
     }
@@ -349,9 +378,7 @@ async fn advance(shared: &Shared, cursor: Option<Position>) -> Result<Position, 
         let page = shared.news.after(cursor).await?;
         let Some(last) = page.last() else { break };
         cursor = last.position;
-        for recorded in &page {
-            shared.hand_out(recorded).await;
-        }
+        shared.hand_out(&page).await;
     }
     Ok(cursor)
 }

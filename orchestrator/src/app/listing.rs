@@ -5,7 +5,8 @@ use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::{RunId, StreamName, TenantId};
 use dagbook_events::ports::Recorded;
 use dagbook_events::project::run_status;
-use dagbook_events::run::{RunFact, fold};
+use dagbook_events::run::event::Submitted;
+use dagbook_events::run::{Ask, RunCommand, RunFact, RunState, fold, handle};
 use dagbook_events::time::Timestamp;
 use serde_json::{Map, Value as Json};
 
@@ -118,6 +119,28 @@ fn end_in(last: &[Recorded]) -> Result<Option<RunEnd>, RecordError> {
         }
     }
     Ok(None)
+}
+
+/// A run that was accepted at this instant, as it stands by that alone: nothing is read. None:
+/// it was over at once.
+pub fn row_as_accepted(submitted: Submitted, at: Timestamp) -> Option<RunRow> {
+    let (run, number, pipeline) = (submitted.run, submitted.number, submitted.pipeline.clone());
+    let (trigger, parent) = (submitted.trigger.clone(), submitted.parent.as_ref().map(|it| it.run));
+    let mut state = RunState::unborn();
+    let command = RunCommand { at, ask: Ask::Submit(Box::new(submitted)) };
+    handle(&mut state, &command).ok().filter(|_| !state.is_finished())?;
+    Some(RunRow {
+        run,
+        number,
+        pipeline,
+        status: run_status(&state).to_string(),
+        reason: String::new(),
+        trigger,
+        parent,
+        submitted_at: at.to_rfc3339(),
+        finished_at: None,
+        duration_ms: 0,
+    })
 }
 
 /// The run in the shape that lists print; none when nothing is recorded of it. A young run is

@@ -294,8 +294,11 @@ pub(super) async fn take_in(
     intake: Intake<'_>,
 ) -> Result<RunRow, AppError> {
     let (run, tenant) = (submitted.run, submitted.tenant.clone());
-    match services.engine.submit(submitted, &by.actor, intake.traceparent).await {
-        Ok(()) => row(services, &tenant, run).await,
+    match services.engine.submit(submitted.clone(), &by.actor, intake.traceparent).await {
+        Ok(at) => match listing::row_as_accepted(submitted, at) {
+            Some(row) => Ok(row),
+            None => row(services, &tenant, run).await,
+        },
         // Nobody else has this id: it was taken in by an earlier try of the same request.
         Err(AppError::Conflict(reason)) => {
             taken_in(services, &tenant, run).await?.ok_or(AppError::Conflict(reason))

@@ -7,6 +7,7 @@ use dagbook_events::ids::{RunId, StepKey, TenantId};
 use dagbook_events::ports::{Actor, Blobs, Clock, EventStore, Rng, Shelf};
 use dagbook_events::run::Ask;
 use dagbook_events::run::event::Submitted;
+use dagbook_events::time::Timestamp;
 
 use super::error::AppError;
 use super::number::Numbers;
@@ -41,14 +42,14 @@ pub struct Services {
 /// command is recorded and whoever leads hears of it.
 #[async_trait]
 pub trait EngineDoor: Send + Sync {
-    /// Accepts a run; returns when it is durable. A run that exists already under this id is
-    /// `Conflict`.
+    /// Accepts a run; returns when it is durable, with the instant of its submission. A run that
+    /// exists already under this id is `Conflict`.
     async fn submit(
         &self,
         submitted: Submitted,
         by: &Actor,
         traceparent: Option<&str>,
-    ) -> Result<(), AppError>;
+    ) -> Result<Timestamp, AppError>;
 
     /// Asks something of a run; returns when it is durable.
     async fn ask(

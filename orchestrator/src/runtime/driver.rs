@@ -9,6 +9,7 @@ use dagbook_events::ids::{AttemptId, Position, RunId, StreamName, TenantId};
 use dagbook_events::ports::{Actor, AppendError};
 use dagbook_events::run::{Ask, RunCommand, RunEvent};
 use dagbook_events::step::AttemptReport;
+use dagbook_events::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::handle::{AskError, Runtime, Watch};
@@ -68,6 +69,9 @@ async fn feed(mut reports: dagbook_executors::Reports, wakes: mpsc::WeakUnbounde
     }
 }
 
+/// Hears under which instant what was asked is recorded.
+pub(super) type Replier = oneshot::Sender<Result<Timestamp, AskError>>;
+
 /// What was heard of a run while it was being read.
 #[derive(Default)]
 struct Early {
@@ -86,7 +90,8 @@ pub(super) struct Driver {
     pub(super) life: Life,
     own: OwnRanges,
     pub(super) timers: Timers,
-    replies: BTreeMap<RequestId, oneshot::Sender<Result<(), AskError>>>,
+    /// Who waits for what they asked, with the instant at which it was asked.
+    replies: BTreeMap<RequestId, (Timestamp, Replier)>,
     next_request: u64,
     watchers: Vec<mpsc::UnboundedSender<Watch>>,
     owned: BTreeMap<RunId, Owned>,
@@ -149,8 +154,9 @@ impl Driver {
                     }
                     None => break,
                 },
-                () = tokio::time::sleep(pause) => self.fire_timers(),
+                () = rest(pause) => {}
             }
+            self.fire_timers();
             self.settle();
         }
         tail.abort();
@@ -161,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// Never longer than a second, so that a clock that was set is noticed.
+    /// Zero: one is due. Never longer than a second, so that a clock that was set is noticed.
     fn until_next_timer(&self) -> Duration {
         let longest = Duration::from_secs(1);
         match self.timers.next() {
@@ -307,13 +313,7 @@ impl Driver {
     }
 
     /// A command from outside: a new run is taken into ownership first.
-    fn request(
-        &mut self,
-        run: RunId,
-        ask: Ask,
-        by: Option<Arc<Actor>>,
-        reply: Option<oneshot::Sender<Result<(), AskError>>>,
-    ) {
+    fn request(&mut self, run: RunId, ask: Ask, by: Option<Arc<Actor>>, reply: Option<Replier>) {
         if matches!(ask, Ask::Submit(_))
             && let Err(error) = self.own(run)
         {
@@ -398,7 +398,7 @@ impl Driver {
         &mut self,
         run: RunId,
         submitted: dagbook_events::run::event::Submitted,
-        reply: oneshot::Sender<Result<(), AskError>>,
+        reply: Replier,
     ) {
         self.request(run, Ask::Submit(Box::new(submitted)), None, Some(reply));
     }
@@ -408,15 +408,16 @@ impl Driver {
         run: RunId,
         ask: Ask,
         by: Option<Arc<Actor>>,
-        reply: Option<oneshot::Sender<Result<(), AskError>>>,
+        reply: Option<Replier>,
     ) {
+        let at = self.deps.clock.now();
         let request = reply.map(|reply| {
             self.next_request += 1;
             let request = RequestId(self.next_request);
-            self.replies.insert(request, reply);
+            self.replies.insert(request, (at, reply));
             request
         });
-        let command = RunCommand { at: self.deps.clock.now(), ask };
+        let command = RunCommand { at, ask };
         self.step(Input::Command { request, by, run, command });
     }
 
@@ -454,8 +455,8 @@ impl Driver {
                 interpret::elsewhere::perform(self, tenant, run, command);
             }
             EngineEffect::Reply { request, result } => {
-                if let Some(reply) = self.replies.remove(&request) {
-                    let _ = reply.send(result.map_err(AskError::from));
+                if let Some((at, reply)) = self.replies.remove(&request) {
+                    let _ = reply.send(result.map(|()| at).map_err(AskError::from));
                 }
             }
             EngineEffect::Recorded { tenant, run, from, facts } => {
@@ -485,6 +486,14 @@ impl Driver {
 
     fn tell(&mut self, watch: &Watch) {
         self.watchers.retain(|watcher| watcher.send(watch.clone()).is_ok());
+    }
+}
+
+/// Returns at once where there is nothing to wait for: the runtime's own timers are a millisecond
+/// late at least.
+async fn rest(pause: Duration) {
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -9,6 +9,7 @@ use dagbook_events::ids::{AttemptId, RunId, StepKey, TenantId};
 use dagbook_events::ports::Actor;
 use dagbook_events::run::event::Submitted;
 use dagbook_events::run::{Ask, RunEvent, RunFact};
+use dagbook_events::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::wake::Wake;
@@ -62,14 +63,18 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Accepts a run; returns when it is durable.
-    pub async fn submit(&self, submitted: Submitted, by: &Actor) -> Result<(), AskError> {
+    /// Accepts a run; returns when it is durable, with the instant of its submission.
+    pub async fn submit(&self, submitted: Submitted, by: &Actor) -> Result<Timestamp, AskError> {
         let run = submitted.run;
-        self.ask(run, Ask::Submit(Box::new(submitted)), by).await
+        self.request(run, Ask::Submit(Box::new(submitted)), by).await
     }
 
     /// Asks something of a run that this process owns; returns when it is durable.
     pub async fn ask(&self, run: RunId, ask: Ask, by: &Actor) -> Result<(), AskError> {
+        self.request(run, ask, by).await.map(drop)
+    }
+
+    async fn request(&self, run: RunId, ask: Ask, by: &Actor) -> Result<Timestamp, AskError> {
         let (reply, answer) = oneshot::channel();
         let by = Some(Arc::new(by.clone()));
         self.send(Wake::Ask { run, ask, by, reply: Some(reply) })?;

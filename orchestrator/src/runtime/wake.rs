@@ -12,6 +12,7 @@ use dagbook_events::run::{Ask, RunFact};
 use dagbook_events::step::AttemptReport;
 use tokio::sync::{mpsc, oneshot};
 
+use super::driver::Replier;
 use super::handle::{AskError, Watch};
 use super::interpret::adopt::Standing;
 use crate::app::ports::{AdmissionFigures, BudgetStanding, WaitFigures, WaitNote};
@@ -20,12 +21,7 @@ use crate::engine::AppendId;
 /// What can wake the driver.
 pub(super) enum Wake {
     /// Somebody asks something of a run.
-    Ask {
-        run: RunId,
-        ask: Ask,
-        by: Option<Arc<Actor>>,
-        reply: Option<oneshot::Sender<Result<(), AskError>>>,
-    },
+    Ask { run: RunId, ask: Ask, by: Option<Arc<Actor>>, reply: Option<Replier> },
     /// Somebody wants to see what becomes durable.
     Watch { sender: mpsc::UnboundedSender<Watch> },
     /// A run is taken over from the record.

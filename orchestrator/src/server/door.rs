@@ -11,6 +11,7 @@ use dagbook_events::ids::{RunId, StepKey, StreamName, TenantId};
 use dagbook_events::ports::{Actor, AppendError, AppendRequest, Clock, Expected, Shelf};
 use dagbook_events::run::event::Submitted;
 use dagbook_events::run::{Ask, Rejection, RunCommand, RunEvent, RunState, fold, handle};
+use dagbook_events::time::Timestamp;
 use dagbook_events::trace::TraceContext;
 use tokio::sync::watch;
 
@@ -59,10 +60,10 @@ impl Door {
         &self,
         submitted: &Submitted,
         by: &Arc<Actor>,
-    ) -> Result<(), AppError> {
+    ) -> Result<Timestamp, AppError> {
         let run = submitted.run;
-        let command =
-            RunCommand { at: self.clock.now(), ask: Ask::Submit(Box::new(submitted.clone())) };
+        let at = self.clock.now();
+        let command = RunCommand { at, ask: Ask::Submit(Box::new(submitted.clone())) };
         let facts = handle(&mut RunState::unborn(), &command).map_err(rejected)?;
         let trace = submitted.traceparent.as_deref().map(Arc::from);
         let parts = [StreamPart {
@@ -81,7 +82,7 @@ impl Door {
         loop {
             tries += 1;
             match self.recorder.store().append(request.clone()).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(at),
                 // The key makes it harmless to ask again.
                 Err(AppendError::Unknown(_)) if tries < TRIES => {}
                 Err(AppendError::Conflict { .. } | AppendError::KeyReused(_)) => {
@@ -92,13 +93,14 @@ impl Door {
         }
     }
 
-    /// Whether what is recorded under the run's id is this very submission.
-    async fn is_recorded(&self, submitted: &Submitted) -> Result<bool, AppError> {
+    /// When this very submission was recorded under the run's id; none: it was not.
+    async fn recorded_at(&self, submitted: &Submitted) -> Result<Option<Timestamp>, AppError> {
         let stream = StreamName::run(submitted.run);
         let first = self.recorder.store().read_stream(&submitted.tenant, &stream, 0, 1).await?;
-        let Some(first) = first.first() else { return Ok(false) };
+        let Some(first) = first.first() else { return Ok(None) };
         let fact = self.recorder.read(first).await.map_err(unreadable)?.fact;
-        Ok(matches!(fact.event, RunEvent::Submitted(recorded) if *recorded == *submitted))
+        let is_this = matches!(fact.event, RunEvent::Submitted(known) if *known == *submitted);
+        Ok(is_this.then_some(fact.at))
     }
 }
 
@@ -109,7 +111,7 @@ impl EngineDoor for Door {
         mut submitted: Submitted,
         by: &Actor,
         traceparent: Option<&str>,
-    ) -> Result<(), AppError> {
+    ) -> Result<Timestamp, AppError> {
         // What is not a trace context is nobody's trace.
         let asked = traceparent.and_then(|text| text.parse::<TraceContext>().ok());
         submitted.traceparent = asked.map(|above| above.to_string()).or(submitted.traceparent);
@@ -120,7 +122,10 @@ impl EngineDoor for Door {
                 Err(AskError::Stopped) => {
                     // This process stopped leading meanwhile; it may be recorded already.
                     return match self.record_submission(&submitted, &by).await {
-                        Err(AppError::Conflict(_)) if self.is_recorded(&submitted).await? => Ok(()),
+                        Err(AppError::Conflict(reason)) => {
+                            let at = self.recorded_at(&submitted).await?;
+                            at.ok_or(AppError::Conflict(reason))
+                        }
                         other => other,
                     };
                 }

@@ -7,6 +7,7 @@ use dagbook_events::ids::{RunId, StepKey, TenantId};
 use dagbook_events::ports::Actor;
 use dagbook_events::run::Ask;
 use dagbook_events::run::event::Submitted;
+use dagbook_events::time::Timestamp;
 
 use super::Installation;
 use crate::adapters::{Oidc, OidcOptions};
@@ -33,7 +34,7 @@ impl EngineDoor for NoEngine {
         _submitted: Submitted,
         _by: &Actor,
         _traceparent: Option<&str>,
-    ) -> Result<(), AppError> {
+    ) -> Result<Timestamp, AppError> {
         Err(nothing())
     }
 

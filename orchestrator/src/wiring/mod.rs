@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use dagbook_events::ids::RunId;
 use dagbook_events::journal::Guard;
-use dagbook_events::journal::blobs::DiskBlobs;
+use dagbook_events::journal::blobs::{DiskBlobs, RecentBlobs};
 use dagbook_events::journal::checkpoints::{
     CheckpointError, Checkpoints, History, SignedCheckpoint,
 };
@@ -298,9 +298,9 @@ pub fn deps(
     layout: &Layout,
     store: Arc<dyn EventStore>,
 ) -> Result<Deps, OpenError> {
-    let blobs: Arc<dyn Blobs> = Arc::new(
-        DiskBlobs::open(layout.blobs()).map_err(|e| folder(&layout.blobs())(e.to_string()))?,
-    );
+    let blobs =
+        DiskBlobs::open(layout.blobs()).map_err(|e| folder(&layout.blobs())(e.to_string()))?;
+    let blobs: Arc<dyn Blobs> = Arc::new(RecentBlobs::over(Arc::new(blobs)));
     Ok(Deps {
         news: News::of(store.clone()),
         store,

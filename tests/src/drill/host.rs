@@ -215,5 +215,5 @@ async fn submit(
     let stamp = Stamp { run, number, tenant };
     let submitted = submission(&loaded, BTreeMap::new(), stamp)
         .map_err(dagbook::app::error::AppError::Findings)?;
-    services.engine.submit(submitted, by, None).await
+    services.engine.submit(submitted, by, None).await.map(drop)
 }

@@ -129,6 +129,10 @@ impl EventStore for ArchivedStore {
         Ok(events)
     }
 
+    fn recent(&self, cursor: Position) -> Vec<Recorded> {
+        self.inner.recent(cursor)
+    }
+
     async fn read_log(
         &self,
         tenant: &TenantId,

@@ -136,7 +136,7 @@ async fn submit_one(
     let version = &firing.fired.pipeline_version;
     let submitted = pipelines::submission(services, tenant, version, order).await?;
     match services.engine.submit(submitted, &actor(name), None).await {
-        Ok(()) => Ok(false),
+        Ok(_) => Ok(false),
         Err(AppError::Conflict(reason)) => match found(services, tenant, run).await? {
             Some(is_over) => Ok(is_over),
             None => Err(AppError::Conflict(reason)),

@@ -1,5 +1,6 @@
 //! What handlers work with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,9 +89,21 @@ pub struct ApiParts {
     pub cursors: CursorKey,
 }
 
-/// The state of the API. Cheap to clone.
+/// The state of the API. Clones share it: every layer of every request has one.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<ApiState>);
+
+impl Deref for Api {
+    type Target = ApiState;
+
+    fn deref(&self) -> &ApiState {
+        &self.0
+    }
+}
+
+/// What the state of the API is.
+#[derive(Clone)]
+pub struct ApiState {
     /// What use cases work with.
     pub services: Services,
     /// Knows whose token it is.
@@ -127,7 +140,7 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         let ApiParts { services, authenticate, operations, logs, limits, cursors } = parts;
         let places = (limits.followers, limits.followers_per_tenant);
-        Self {
+        Self(Arc::new(ApiState {
             following: Following::start(&services, places.0, places.1),
             services,
             authenticate,
@@ -144,34 +157,38 @@ impl Api {
             stopping: CancellationToken::new(),
             in_flight: InFlight::default(),
             description: Arc::from(""),
-        }
+        }))
+    }
+
+    /// Changes it before it is shared.
+    fn with(mut self, change: impl FnOnce(&mut ApiState)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
     }
 
     /// With whoever counts and traces.
     pub fn observed(self, telemetry: Telemetry) -> Self {
-        Self { telemetry, ..self }
+        self.with(|state| state.telemetry = telemetry)
     }
 
     /// With the administration of tenants, tokens and secrets.
-    pub fn administered(mut self, administration: Administration) -> Self {
-        self.administration = Some(administration);
-        self
+    pub fn administered(self, administration: Administration) -> Self {
+        self.with(|state| state.administration = Some(administration))
     }
 
     /// With the archive, where the store has one.
     pub fn archived(self, archive: Option<Arc<dyn Archive>>) -> Self {
-        Self { archive, ..self }
+        self.with(|state| state.archive = archive)
     }
 
     /// With what auditors check.
     pub fn with_evidence(self, evidence: Evidence) -> Self {
-        Self { evidence: Some(evidence), ..self }
+        self.with(|state| state.evidence = Some(evidence))
     }
 
     /// With people who log in, where any do.
-    pub fn with_logins(mut self, logins: Option<Logins>) -> Self {
-        self.logins = logins;
-        self
+    pub fn with_logins(self, logins: Option<Logins>) -> Self {
+        self.with(|state| state.logins = logins)
     }
 
     /// What use cases of administration work with.
@@ -189,9 +206,8 @@ impl Api {
     }
 
     /// With its own description, which it hands out.
-    pub(super) fn described(mut self, description: utoipa::openapi::OpenApi) -> Self {
+    pub(super) fn described(self, description: utoipa::openapi::OpenApi) -> Self {
         let text = serde_json::to_string(&description).expect("a description is plain data");
-        self.description = Arc::from(text);
-        self
+        self.with(|state| state.description = Arc::from(text))
     }
 }

@@ -206,7 +206,7 @@ impl Telling {
         }
         if self.is_over {
             // What is recorded behind the end is told, and nothing is waited for.
-            return Some(match self.follower.recorded().await {
+            return Some(match self.follower.behind_the_end().await {
                 Ok(Some(told)) => self.tell(&told),
                 Ok(None) => self.end("finished"),
                 Err(error) => self.fail(error),

@@ -93,6 +93,10 @@ impl EventStore for MeasuredStore {
         self.read("read_after", began, result)
     }
 
+    fn recent(&self, cursor: Position) -> Vec<Recorded> {
+        self.store.recent(cursor)
+    }
+
     async fn read_log(
         &self,
         tenant: &TenantId,

@@ -17,7 +17,7 @@ use super::read::Reading;
 use super::url::PostgresUrl;
 use super::writer::{PostgresBackend, WriterOptions};
 use crate::ids::{Position, StreamName, TenantId};
-use crate::journal::committer::Committer;
+use crate::journal::committer::{Committer, Fresh};
 use crate::journal::group_commit::{GroupCommit, QueueLimits};
 use crate::journal::guard::Guard;
 use crate::journal::request::Prepared;
@@ -36,6 +36,7 @@ pub struct PostgresStore {
     wakeups: Arc<Wakeups>,
     guard: Arc<Guard>,
     counters: Arc<Counters>,
+    fresh: Fresh,
     _listener: Listener,
 }
 
@@ -75,12 +76,13 @@ impl PostgresStore {
             process: Arc::clone(&process),
         };
         let backend = PostgresBackend::new(writer, Arc::clone(&counters));
-        let committer = Committer::new(backend, clock, Arc::clone(&guard), faults);
+        let mut committer = Committer::new(backend, clock, Arc::clone(&guard), faults);
+        let fresh = committer.fresh();
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| PostgresOpenError::Thread(error.to_string()))?;
         let _listener = Listener::start(url, Arc::clone(&reading), Arc::clone(&wakeups), process);
-        Ok(Self { writer, reading, wakeups, guard, counters, _listener })
+        Ok(Self { writer, reading, wakeups, guard, counters, fresh, _listener })
     }
 
     /// What its writer has cost so far.
@@ -137,6 +139,10 @@ impl EventStore for PostgresStore {
             self.wakeups.believe(known, head);
         }
         Ok(events)
+    }
+
+    fn recent(&self, cursor: Position) -> Vec<Recorded> {
+        self.fresh.behind(cursor)
     }
 
     async fn read_log(

@@ -24,7 +24,7 @@ use self::read::Readers;
 pub use self::schema::{SqliteSchema, sqlite_schema};
 use self::write::SqliteBackend;
 use crate::ids::{Position, StreamName, TenantId};
-use crate::journal::committer::Committer;
+use crate::journal::committer::{Committer, Fresh};
 use crate::journal::fault::Faults;
 use crate::journal::group_commit::{GroupCommit, QueueLimits};
 use crate::journal::guard::Guard;
@@ -77,6 +77,7 @@ pub struct SqliteStore {
     database: open::Database,
     clock: Arc<dyn Clock>,
     shelf: shelf::ShelfConnection,
+    fresh: Fresh,
 }
 
 impl SqliteStore {
@@ -88,12 +89,13 @@ impl SqliteStore {
         let head = readers.now(|reader| reader.head()).map_err(OpenError::from)?;
         let wakeups = Wakeups::new(head);
         let SqliteOptions { clock, guard, faults, .. } = options;
-        let committer = Committer::new(backend, Arc::clone(&clock), Arc::clone(&guard), faults);
+        let mut committer = Committer::new(backend, Arc::clone(&clock), Arc::clone(&guard), faults);
+        let fresh = committer.fresh();
         let limits = QueueLimits { bytes: options.queue_bytes, deadline: options.queue_deadline };
         let writer = GroupCommit::start(committer, limits, wakeups.teller())
             .map_err(|error| OpenError::Thread(error.to_string()))?;
         let shelf = shelf::ShelfConnection::new(database.clone());
-        Ok(Self { writer, readers, wakeups, guard, database, clock, shelf })
+        Ok(Self { writer, readers, wakeups, guard, database, clock, shelf, fresh })
     }
 }
 
@@ -117,6 +119,10 @@ impl EventStore for SqliteStore {
 
     async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
         self.readers.run(move |reader| reader.after(cursor, limit)).await
+    }
+
+    fn recent(&self, cursor: Position) -> Vec<Recorded> {
+        self.fresh.behind(cursor)
     }
 
     async fn read_log(
