@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use dagbook::app::error::AppError;
+use dagbook::app::number::Numbers;
 use dagbook::app::operations::{Operations, Readiness};
 use dagbook::app::ports::WaitFigures;
-use dagbook::app::services::EngineDoor;
+use dagbook::app::services::{EngineDoor, Services};
 use dagbook::app::tokens;
 use dagbook::config::{Config, DataDir, Overrides};
 use dagbook::edge::http::{Api, ApiParts, CursorKey, Limits, router};
@@ -19,11 +20,12 @@ use dagbook::runtime::{Runtime, start};
 use dagbook::wiring::{Installation, Purpose};
 use dagbook_events::ids::{Position, RunId, StepKey, StreamName, TenantId};
 use dagbook_events::ports::{
-    Actor, AppendError, AppendRequest, Appended, EventStore, LogHead, ReadError, Recorded,
+    Actor, AppendError, AppendRequest, Appended, EventStore, LogHead, ReadError, Recorded, Shelf,
+    ShelfAnswer, ShelfExpected, ShelfItem,
 };
 use dagbook_events::run::Ask;
 use dagbook_events::run::event::Submitted;
-use dagbook_events::time::Timestamp;
+use dagbook_events::time::{Millis, Timestamp};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -199,6 +201,17 @@ impl Operations for Nothing {
     }
 }
 
+/// What use cases work with, over a data folder of their own.
+async fn services() -> (Services, TempDir) {
+    let folder = TempDir::new().expect("a folder");
+    let overrides = Overrides { file: None, data: Some(folder.path().to_path_buf()) };
+    let config = Config::load(&overrides, |_| None, None).expect("a configuration");
+    let data = DataDir::find(&config, None, |_| None).expect("a data folder");
+    let opened = Installation::open(&config, &data, Purpose::Append).await;
+    let installation = opened.expect("opened");
+    (installation.administration().await.expect("read").services, folder)
+}
+
 struct Site {
     router: axum::Router,
     token: String,
@@ -314,4 +327,84 @@ async fn a_run_is_taken_in_shown_and_followed_with_one_read_each() {
     assert_eq!(status, StatusCode::OK, "{body}");
     let counts = site.counters.take();
     assert_eq!(counts, Counts { of_names: 1, of_streams: 4, ..Counts::default() });
+}
+
+/// A shelf whose counter takes its time.
+struct SlowCounter {
+    shelf: Arc<dyn Shelf>,
+    asked: AtomicU64,
+}
+
+#[async_trait]
+impl Shelf for SlowCounter {
+    async fn get(&self, tenant: &TenantId, key: &str) -> Result<Option<ShelfItem>, ReadError> {
+        self.shelf.get(tenant, key).await
+    }
+    async fn put(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        value: &[u8],
+        expected: ShelfExpected,
+        lasting: Option<Millis>,
+    ) -> Result<ShelfAnswer, ReadError> {
+        self.shelf.put(tenant, key, value, expected, lasting).await
+    }
+    async fn remove(&self, tenant: &TenantId, key: &str) -> Result<bool, ReadError> {
+        self.shelf.remove(tenant, key).await
+    }
+    async fn list(
+        &self,
+        tenant: &TenantId,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<ShelfItem>, ReadError> {
+        self.shelf.list(tenant, prefix, after, limit).await
+    }
+    async fn count(
+        &self,
+        tenant: &TenantId,
+        key: &str,
+        by: u64,
+        at_least: u64,
+    ) -> Result<u64, ReadError> {
+        one(&self.asked);
+        // All who can come have come meanwhile: there is one thread.
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        self.shelf.count(tenant, key, by, at_least).await
+    }
+    async fn sweep(&self, limit: usize) -> Result<usize, ReadError> {
+        self.shelf.sweep(limit).await
+    }
+}
+
+#[tokio::test]
+async fn numbers_for_runs_that_come_at_once_are_asked_for_together() {
+    let (services, _folder) = services().await;
+    let numbers = Numbers::default();
+    let shelf = Arc::new(SlowCounter { shelf: services.shelf.clone(), asked: AtomicU64::new(0) });
+    let next = async |tenant: &'static str| {
+        let tenant = TenantId::new(tenant).expect("a slug");
+        numbers.next(&services.recorder, shelf.as_ref(), &tenant).await.expect("a number")
+    };
+    let all = futures_util::future::join_all((0..40).map(|_| next("acme"))).await;
+    assert_eq!(all, (1..=40).collect::<Vec<_>>(), "in the order in which they came");
+    let asked = shelf.asked.swap(0, Ordering::SeqCst);
+    assert!((1..=2).contains(&asked), "for the first, and for the rest: {asked}");
+    assert_eq!(next("other").await, 1, "each tenant has its own");
+    assert_eq!((next("acme").await, shelf.asked.swap(0, Ordering::SeqCst)), (41, 2));
+
+    // Who goes away leaves a gap at most: nobody waits for ever, and no number comes twice.
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(next("acme"))).collect();
+    for waits in &mut waiting {
+        assert!(futures_util::poll!(waits.as_mut()).is_pending());
+    }
+    let last = waiting.pop().expect("three");
+    drop(waiting);
+    let number = last.await;
+    assert!(number > 41, "{number}");
+    assert!(next("acme").await > number);
 }

@@ -3,6 +3,8 @@
 //! nothing is not given again, unless the machine of the store fails in that moment.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dagbook_events::ids::TenantId;
@@ -22,10 +24,42 @@ const REMEMBERED: usize = 10_000;
 
 /// Gives numbers, from a counter that all processes share. Where the counter was lost it goes on
 /// behind the newest recorded runs: those are looked at once for each tenant and process, and
-/// behind that the last number that was given here is known to have been reached. Clones share
-/// what they remember.
+/// behind that the last number that was given here is known to have been reached. Those who come
+/// while the counter is asked are asked for together, next. Clones share what they remember.
 #[derive(Debug, Clone, Default)]
-pub struct Numbers(Arc<Mutex<BTreeMap<TenantId, u64>>>);
+pub struct Numbers(Arc<Mutex<BTreeMap<TenantId, Arc<OfTenant>>>>);
+
+/// Numbers of one tenant.
+#[derive(Debug, Default)]
+struct OfTenant {
+    /// How many want one, whoever asks for them included.
+    wanted: AtomicU64,
+    given: tokio::sync::Mutex<Given>,
+}
+
+#[derive(Debug, Default)]
+struct Given {
+    /// The highest that is known to have been reached.
+    last: Option<u64>,
+    /// Asked for, for those who wait.
+    left: Range<u64>,
+}
+
+/// Wants a number, until it is dropped.
+struct Wanting<'a>(&'a AtomicU64);
+
+impl<'a> Wanting<'a> {
+    fn begin(wanted: &'a AtomicU64) -> Self {
+        wanted.fetch_add(1, Ordering::SeqCst);
+        Self(wanted)
+    }
+}
+
+impl Drop for Wanting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 impl Numbers {
     /// The next run's number.
@@ -35,30 +69,41 @@ impl Numbers {
         shelf: &dyn Shelf,
         tenant: &TenantId,
     ) -> Result<u64, RecordError> {
-        let reached = match self.last(tenant) {
-            Some(last) => last,
-            None => newest(recorder, tenant).await?,
+        let numbers = self.of(tenant);
+        let wanting = Wanting::begin(&numbers.wanted);
+        let mut given = numbers.given.lock().await;
+        let number = match given.left.next() {
+            Some(number) => number,
+            None => {
+                let reached = match given.last {
+                    Some(last) => last,
+                    None => newest(recorder, tenant).await?,
+                };
+                let wanted = numbers.wanted.load(Ordering::SeqCst).max(1);
+                let last = shelf.count(tenant, COUNTER, wanted, reached).await?;
+                given.last = Some(last);
+                // Behind the one that is given now; nobody else has those between.
+                given.left = last - wanted + 2..last + 1;
+                last - wanted + 1
+            }
         };
-        let number = shelf.count(tenant, COUNTER, 1, reached).await?;
-        self.keep(tenant, number);
+        drop(wanting);
+        if numbers.wanted.load(Ordering::SeqCst) == 0 {
+            // Who waited for them went away; who comes later has a higher one.
+            given.left = Range::default();
+        }
         Ok(number)
     }
 
-    fn last(&self, tenant: &TenantId) -> Option<u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(tenant).copied()
-    }
-
-    fn keep(&self, tenant: &TenantId, number: u64) {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match last.get_mut(tenant) {
-            Some(known) => *known = number.max(*known),
-            None => {
-                if last.len() >= REMEMBERED {
-                    last.clear();
-                }
-                last.insert(tenant.clone(), number);
-            }
+    fn of(&self, tenant: &TenantId) -> Arc<OfTenant> {
+        let mut tenants = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tenants.get(tenant) {
+            return Arc::clone(known);
         }
+        if tenants.len() >= REMEMBERED {
+            tenants.clear();
+        }
+        Arc::clone(tenants.entry(tenant.clone()).or_default())
     }
 }
 

@@ -55,6 +55,7 @@ const LAWS: &[(&str, Law)] = book![
     reading::unknown_names_read_as_empty,
     reading::streams_are_listed_newest_first,
     reading::streams_are_paged_behind_a_cursor,
+    reading::what_is_recent_is_what_would_be_read,
     open::open_streams_are_those_that_nothing_has_closed,
     open::open_streams_are_paged_behind_a_cursor,
     open::what_was_refused_closes_nothing,

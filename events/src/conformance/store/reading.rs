@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::subject::{Subject, acme, numbers, request, stream, tenant};
 use crate::conformance::Verdict;
 use crate::ids::Position;
+use crate::journal::Fault;
 use crate::ports::Expected;
 
 pub(super) async fn pages_are_bounded_and_continue(subject: Subject) -> Verdict {
@@ -104,5 +105,57 @@ pub(super) async fn waiting_notices_other_handles(subject: Subject) -> Verdict {
     );
     appended.expect("appended");
     assert_eq!(waited, Ok(Position(1)));
+    Verdict::Kept
+}
+
+/// What is told from memory is told to everyone who follows: it must be the record, whoever else
+/// appended and whatever went wrong meanwhile.
+pub(super) async fn what_is_recent_is_what_would_be_read(subject: Subject) -> Verdict {
+    let (store, faults) = (&subject.store, subject.under_test.faults());
+    subject.append("run/a", Expected::New, 2).await.expect("appended");
+    if store.recent(Position(0)).is_empty() {
+        return Verdict::NotApplicable("the store remembers nothing for those who follow");
+    }
+    let other = subject.under_test.second_handle().await;
+    let agrees = async |what: &str| {
+        let head = subject.head().await;
+        for cursor in (0..=head + 1).chain([u64::MAX]).map(Position) {
+            let (recent, read) = (store.recent(cursor), store.read_after(cursor, 100).await);
+            let read = read.expect("read");
+            assert!(read.starts_with(&recent), "{what}, behind {cursor}: {recent:?} in {read:?}");
+        }
+        store.recent(Position(head - 1)).len()
+    };
+    assert_eq!(agrees("its own").await, 1);
+    let streams = [("run/b", Expected::New, 2), ("run/a", Expected::Any, 1)];
+    store.append(request(&streams)).await.expect("appended");
+    assert_eq!(agrees("two streams").await, 1);
+    assert_eq!(store.recent(Position(0)).len(), 5, "one append follows on the other");
+    let refused = subject.append("run/a", Expected::New, 1).await;
+    assert!(refused.is_err());
+    assert_eq!(agrees("refused").await, 1);
+    if let Some(other) = &other {
+        other.append(request(&[("run/a", Expected::Any, 1)])).await.expect("appended");
+        assert_eq!(agrees("somebody else's").await, 0, "only what was appended here is known");
+        subject.append("run/b", Expected::Any, 1).await.expect("appended");
+        assert_eq!(agrees("behind somebody else's").await, 1);
+    }
+    for fault in [Fault::Refuse, Fault::FailBeforeCommit, Fault::UnknownFailed] {
+        let Some(faults) = &faults else { break };
+        faults.inject(fault);
+        subject.append("run/a", Expected::Any, 1).await.expect_err("a fault");
+        agrees("a fault").await;
+        subject.append("run/b", Expected::Any, 1).await.expect("appended");
+        assert_eq!(agrees("behind a fault").await, 1);
+    }
+    for fault in [Fault::UnknownCommitted, Fault::LoseAnswer] {
+        let Some(faults) = &faults else { break };
+        faults.inject(fault);
+        // It stands, whatever is said of it.
+        let _ = subject.append("run/a", Expected::Any, 1).await;
+        agrees("an answer that was lost").await;
+        subject.append("run/b", Expected::Any, 1).await.expect("appended");
+        assert_eq!(agrees("behind an answer that was lost").await, 1);
+    }
     Verdict::Kept
 }

@@ -52,7 +52,7 @@ impl Default for RelayLimits {
             samples: 8,
             look_again: Duration::from_secs(10),
             longest_pause: Duration::from_secs(5),
-            gather: Duration::from_millis(10),
+            gather: Duration::from_millis(25),
         }
     }
 }
@@ -191,9 +191,12 @@ impl Relay {
         let mut failures = 0;
         let mut looked = Instant::now();
         loop {
+            let page = self.page as u64;
             match self.turn().await {
-                Ok(Turn::Published { .. }) => failures = 0,
-                Ok(Turn::UpToDate) => {
+                // A whole page: there is more behind it.
+                Ok(Turn::Published { first, last }) if last.0 - first.0 + 1 >= page => failures = 0,
+                // What is behind it is told: the store need not be asked in vain.
+                Ok(_) => {
                     failures = 0;
                     if looked.elapsed() >= self.limits.look_again {
                         looked = Instant::now();
