@@ -68,10 +68,16 @@ pub async fn resolve(
     Ok(source)
 }
 
+/// Whether a file may have the key of a reference, which only escapes could hide. Most have none,
+/// and need not be parsed for it.
+fn may_refer(text: &str) -> bool {
+    text.contains("pipeline") || text.contains('\\')
+}
+
 /// References in all files of the bundle, each once.
 fn references(bundle: &SourceBundle) -> Vec<String> {
     let mut found = Vec::new();
-    for (path, text) in &bundle.files {
+    for (path, text) in bundle.files.iter().filter(|(_, text)| may_refer(text)) {
         let Some(spec) = dag::parse(text.as_bytes(), path).spec else { continue };
         for step in &spec.steps {
             if let Action::SubDag(sub) = &step.action
@@ -84,4 +90,27 @@ fn references(bundle: &SourceBundle) -> Vec<String> {
     found.sort();
     found.dedup();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_found_however_its_key_is_written() {
+        let of = |step: &str| {
+            let text = format!("dagbook: v1\nname: n\nsteps:\n  a: {step}\n");
+            let files = BTreeMap::from([("dag.yaml".to_string(), text)]);
+            references(&SourceBundle { entry: "dag.yaml".to_string(), files })
+        };
+        for step in [
+            "{ dag: { pipeline: clean@2 } }",
+            r#"{ "dag": { "pipeline": "clean@2" } }"#,
+            r#"{ dag: { "p\u0069peline": "clean@2" } }"#,
+            r#"{ dag: { "\x70ipeline": clean@2 } }"#,
+        ] {
+            assert_eq!(of(step), ["clean@2"], "{step}");
+        }
+        assert!(of("{ run: exit 0 }").is_empty());
+    }
 }

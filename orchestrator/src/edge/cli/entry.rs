@@ -36,7 +36,7 @@ fn start(cli: Cli) -> Result<ExitCode, CliError> {
     let context = Context::new(cli.global)?;
     context.begin_log();
     let workers = match &cli.command {
-        Command::Serve(_) => std::thread::available_parallelism().map_or(4, usize::from).max(4),
+        Command::Serve(_) => std::thread::available_parallelism().map_or(4, usize::from).max(2),
         _ => WORKERS,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
