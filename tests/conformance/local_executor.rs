@@ -3,6 +3,8 @@
 
 #[path = "local_late.rs"]
 mod late;
+#[path = "local_nursery.rs"]
+mod nursery;
 #[path = "local_source.rs"]
 mod source;
 

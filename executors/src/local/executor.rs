@@ -13,11 +13,11 @@ use dagbook_events::step::{AttemptSpec, StopCause, Used};
 use super::attempt::deliver;
 use super::cgroup::Trees;
 use super::config::{Cgroups, LocalConfig};
+use super::logs;
 use super::paths::AttemptDir;
 use super::records::{self, CancelRequest, Record};
 use super::recover;
 use super::watcher::{Claim, Shared};
-use super::{journal, logs};
 use crate::capability::{
     CancelSupport, Capabilities, ExecutorKind, Features, Supply, UsageSupport,
 };
@@ -35,7 +35,8 @@ pub struct LocalExecutor {
 
 impl LocalExecutor {
     /// Makes the folders, looks at what control groups the machine allows, and clears away
-    /// what a crash left half made. Starts nothing.
+    /// what a crash left half made. Starts no attempt, but the process from which supervisors of
+    /// attempts are forked.
     pub fn new(config: LocalConfig) -> io::Result<Self> {
         for (what, path) in [("root", &config.root), ("logs", &config.logs)] {
             if !path.is_absolute() || path.to_str().is_none() {
@@ -49,7 +50,10 @@ impl LocalExecutor {
             Cgroups::Auto => Trees::detect(),
             Cgroups::Off => Trees::none(),
         };
-        Ok(Self { shared: Arc::new(Shared::new(config, trees)) })
+        let shared = Arc::new(Shared::new(config, trees));
+        // Behind the look at control groups: it stays in the group in which it is started.
+        shared.nursery.warm();
+        Ok(Self { shared })
     }
 
     /// Lets go at once and tells nobody, as a crash of this process would.
@@ -58,6 +62,7 @@ impl LocalExecutor {
             attempt.stop_watching();
         }
         self.shared.hub.close();
+        self.shared.nursery.close();
     }
 }
 
@@ -233,12 +238,12 @@ impl Executor for LocalExecutor {
         }
         let dir = AttemptDir::new(&self.shared.config.root, id);
         let ended = dir.exit().exists();
-        let (root, now) = (self.shared.config.root.clone(), self.shared.config.clock.now());
+        let (shared, now) = (Arc::clone(&self.shared), self.shared.config.clock.now());
         let removed = tokio::task::spawn_blocking(move || {
             if !ended {
                 return Ok(());
             }
-            journal::keep(&root, &dir, now)?;
+            shared.journal.keep(&shared.config.root, &dir, now)?;
             recover::remove(&dir)
         });
         if let Ok(Err(error)) = removed.await {

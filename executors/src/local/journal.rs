@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use dagbook_events::ids::{AttemptId, Epoch, RunId, StepKey};
 use dagbook_events::time::Timestamp;
@@ -66,15 +67,60 @@ pub fn journal_path(root: &Path) -> PathBuf {
     root.with_extension("journal")
 }
 
-/// Keeps the end of an attempt whose folder is about to go.
-pub(crate) fn keep(root: &Path, dir: &AttemptDir, now: Timestamp) -> io::Result<()> {
-    let (Some(record), Some(exit)) =
-        (records::read::<Record>(&dir.record())?, records::read::<ShimExit>(&dir.exit())?)
-    else {
-        return Ok(());
-    };
-    let mut line = serde_json::to_vec(&ended(&record, &exit)).map_err(io::Error::other)?;
-    line.push(b'\n');
+/// Who writes it for an executor. Ends that arrive while others are written are written after
+/// them together, and made durable together.
+#[derive(Default)]
+pub(crate) struct Writer {
+    /// Lines that wait, each with its answer.
+    waiting: Mutex<Vec<(Vec<u8>, Answer)>>,
+    /// Held by whoever writes.
+    turn: Mutex<()>,
+}
+
+/// What became of a line; set once.
+type Answer = Arc<OnceLock<Result<(), (io::ErrorKind, String)>>>;
+
+impl Writer {
+    /// Keeps the end of an attempt whose folder is about to go. Blocks until it is durable.
+    pub(crate) fn keep(&self, root: &Path, dir: &AttemptDir, now: Timestamp) -> io::Result<()> {
+        let (Some(record), Some(exit)) =
+            (records::read::<Record>(&dir.record())?, records::read::<ShimExit>(&dir.exit())?)
+        else {
+            return Ok(());
+        };
+        let mut line = serde_json::to_vec(&ended(&record, &exit)).map_err(io::Error::other)?;
+        line.push(b'\n');
+        self.write(root, line, now)
+    }
+
+    fn write(&self, root: &Path, line: Vec<u8>, now: Timestamp) -> io::Result<()> {
+        let answer = Answer::default();
+        lock(&self.waiting).push((line, Arc::clone(&answer)));
+        let turn = lock(&self.turn);
+        // Whoever had the turn before may have written it.
+        if answer.get().is_none() {
+            let waiting = std::mem::take(&mut *lock(&self.waiting));
+            let (lines, answers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+            let written = append(root, &lines.concat(), now);
+            let said = written.map_err(|error| (error.kind(), error.to_string()));
+            for answer in answers {
+                let _ = answer.set(said.clone());
+            }
+        }
+        drop(turn);
+        match answer.get() {
+            Some(said) => said.clone().map_err(|(kind, what)| io::Error::new(kind, what)),
+            None => Err(io::Error::other("the journal's writer went away")),
+        }
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Appends whole lines and waits until they are durable.
+fn append(root: &Path, text: &[u8], now: Timestamp) -> io::Result<()> {
     let path = journal_path(root);
     let mut file =
         OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path)?;
@@ -88,7 +134,7 @@ pub(crate) fn keep(root: &Path, dir: &AttemptDir, now: Timestamp) -> io::Result<
     } else if !ends_in_a_line_feed(&mut file, length)? {
         lines.push(b'\n');
     }
-    lines.extend(line);
+    lines.extend_from_slice(text);
     file.write_all(&lines)?;
     file.sync_data()?;
     if length == 0
@@ -187,5 +233,36 @@ impl Journal {
                 self.ended.insert(ended.attempt, ended);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_arrive_together_are_all_kept_whole_and_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, writer) = (dir.path().join("attempts"), Writer::default());
+        let write = |n: u32| writer.write(&root, format!("{n}\n").into_bytes(), Timestamp(1));
+        std::thread::scope(|scope| {
+            for of in 0..8 {
+                scope.spawn(move || (0..20).for_each(|n| write(of * 100 + n).expect("kept")));
+            }
+        });
+        let text = fs::read_to_string(journal_path(&root)).expect("the journal");
+        let mut lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.remove(0), "{\"since\":1}");
+        lines.sort_by_key(|line| line.parse::<u32>().expect("a line of ours"));
+        let expected = (0..8).flat_map(|of| (0..20).map(move |n| (of * 100 + n).to_string()));
+        assert!(lines.into_iter().eq(expected), "{text}");
+    }
+
+    #[test]
+    fn everyone_hears_that_their_line_was_not_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let root = dir.path().join("nowhere").join("attempts");
+        let refused = Writer::default().write(&root, b"1\n".to_vec(), Timestamp(1));
+        assert_eq!(refused.map_err(|error| error.kind()), Err(io::ErrorKind::NotFound));
     }
 }

@@ -21,6 +21,7 @@ use super::place::relative;
 use super::process::Identity;
 use super::records::{self, Launch, Limits, Record, boot_ms};
 use super::recover;
+use super::shim::Nursery;
 use super::shim::launch::{self, Spawned};
 use super::source;
 use super::{log_path, shim};
@@ -132,7 +133,7 @@ pub(crate) fn prepare(
         measure_ms: u64::try_from(config.measure_every.as_millis()).unwrap_or(u64::MAX),
     };
     let written = write_draft(config, &draft, &record, fetched)
-        .and_then(|()| commit(&draft, &dir, &config.root))
+        .and_then(|()| commit(&draft, &dir))
         .and_then(|()| never_ran(&dir, &record, spec));
     if written.is_err() {
         let _ = fs::remove_dir_all(draft.path());
@@ -142,10 +143,10 @@ pub(crate) fn prepare(
 
 impl Prepared {
     /// Starts the shim. Blocks until it has been told what to run.
-    pub(crate) fn launch(&self, config: &LocalConfig) -> io::Result<Spawned> {
+    pub(crate) fn launch(&self, nursery: &Nursery) -> io::Result<Spawned> {
         let errors = records::create(&self.dir.shim_errors())?;
         let text = serde_json::to_vec(&self.launch).map_err(io::Error::other)?;
-        launch::spawn(&config.shim, self.dir.path(), &errors, &text)
+        launch::spawn(nursery, self.dir.path(), &errors, &text)
     }
 }
 
@@ -193,22 +194,25 @@ fn write_draft(
         fs::DirBuilder::new().mode(0o700).recursive(true).create(parent).map_err(io)?;
     }
     let text = serde_json::to_vec(record).map_err(|error| io(error.into()))?;
-    let mut file = records::create(&draft.record()).map_err(io)?;
-    file.write_all(&text).and_then(|()| file.sync_all()).map_err(io)
+    records::create(&draft.record()).and_then(|mut f| f.write_all(&text)).map_err(io)
 }
 
-/// Gives the folder its name, durably: from here on the attempt may have run.
-fn commit(draft: &AttemptDir, dir: &AttemptDir, root: &Path) -> Result<(), Refused> {
+/// Gives the folder its name: from here on the attempt may have run.
+///
+/// Nothing is synced. Every process of this machine sees the folder at once, whoever is killed,
+/// and a machine that loses its power loses the step with it: what is decided then follows from
+/// the recorded start of the attempt, which comes a moment later, and not from this folder. One
+/// that is found torn is cleared away.
+fn commit(draft: &AttemptDir, dir: &AttemptDir) -> Result<(), Refused> {
     match fs::rename(draft.path(), dir.path()) {
-        Ok(()) => {}
+        Ok(()) => Ok(()),
         // A folder with something in it cannot be renamed over.
         Err(error) if dir.path().exists() => {
             tracing::debug!(dir = %dir.path().display(), %error, "the attempt is taken");
-            return Err(Refused::Taken);
+            Err(Refused::Taken)
         }
-        Err(error) => return Err(Refused::Error(io_problem(dir.path(), &error))),
+        Err(error) => Err(Refused::Error(io_problem(dir.path(), &error))),
     }
-    records::sync_dir(root).map_err(|error| Refused::Error(io_problem(root, &error)))
 }
 
 /// The name is free again once an attempt that ran was let go; its log stays, and tells. Looked

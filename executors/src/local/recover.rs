@@ -29,8 +29,11 @@ pub(crate) enum Remains {
 pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
     let asked = Instant::now();
     let record = loop {
-        if let Some(record) = records::read::<Record>(&dir.record())? {
-            break Box::new(record);
+        match records::read::<Record>(&dir.record()) {
+            Ok(Some(record)) => break Box::new(record),
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return torn(dir, &error),
+            Err(error) => return Err(error),
         }
         if !dir.path().exists() {
             return Ok(Remains::Nothing);
@@ -67,6 +70,25 @@ pub(crate) fn inspect(dir: &AttemptDir, now: Timestamp) -> io::Result<Remains> {
         // can be waited on.
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// A record that is not whole: every process sees it whole, so the machine lost its power before
+/// it was on the disk, and nothing of the attempt runs. Whether it ran is told by the recorded
+/// start, and by its log, for which a new start looks.
+fn torn(dir: &AttemptDir, error: &io::Error) -> io::Result<Remains> {
+    match OpenOptions::new().read(true).write(true).open(dir.lock()) {
+        Ok(lock) if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() => {
+            // Somebody wrote into it while it ran.
+            let problem = format!("{}: {error}", dir.record().display());
+            return Err(io::Error::other(problem));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    tracing::warn!(dir = %dir.path().display(), %error, "an attempt's record is torn");
+    remove(dir)?;
+    Ok(Remains::Nothing)
 }
 
 /// The record of the end. One that is not whole was cut off by a loss of power, with the step.

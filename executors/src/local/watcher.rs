@@ -13,20 +13,20 @@ use dagbook_events::step::{
     AttemptExit, AttemptSpec, Outcome, ReportBody, StartErrorKind, StopCause,
 };
 use dagbook_events::time::Timestamp;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::unix::pipe;
 
 use super::attempt::Attempt;
 use super::cgroup::Trees;
 use super::config::LocalConfig;
-use super::finish;
 use super::paths::AttemptDir;
 use super::prepare::{self, Refused};
 use super::records::{self, Measured, Notice, Record, ShimExit, Started};
 use super::recover::{self, Remains};
+use super::shim::Nursery;
 use super::shim::ending::wait_for_end;
 use super::shim::launch::Spawned;
+use super::{finish, journal};
 use crate::hub::Hub;
 use crate::port::{AttemptState, Handle, Recovery, StartError};
 use crate::request::{Place, exit_without_run, report};
@@ -35,6 +35,8 @@ use crate::request::{Place, exit_without_run, report};
 pub(crate) struct Shared {
     pub(crate) config: LocalConfig,
     pub(crate) trees: Trees,
+    pub(crate) nursery: Nursery,
+    pub(crate) journal: journal::Writer,
     pub(crate) place: Place,
     pub(crate) hub: Hub,
     pub(crate) draining: AtomicBool,
@@ -65,8 +67,9 @@ impl Shared {
             class: config.class.clone(),
             node: config.node.clone(),
         };
-        let (hub, draining, table) = Default::default();
-        Self { config, trees, place, hub, draining, table }
+        let nursery = Nursery::new(config.shim.clone());
+        let (journal, hub, draining, table) = Default::default();
+        Self { config, trees, nursery, journal, place, hub, draining, table }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -198,7 +201,7 @@ impl Shared {
         let prepared = prepare::prepare(config, &self.trees, spec, hash, allocated, fetched)?;
         let _ = attempt.record.set(prepared.record.clone());
         attempt.deliver_early_cancel();
-        prepared.launch(config).map_err(|error| {
+        prepared.launch(&self.nursery).map_err(|error| {
             let _ = recover::remove(&attempt.dir);
             let program = config.shim.program.display();
             Refused::Error(StartError::Invalid {
@@ -236,14 +239,11 @@ impl Shared {
     fn listen(self: &Arc<Self>, attempt: &Arc<Attempt>, spawned: Spawned) {
         let (shared, the_attempt) = (Arc::clone(self), Arc::clone(attempt));
         let task = tokio::spawn(async move {
-            // It is our child and nobody has reaped it: the number is its own.
-            let pid = Pid::from_raw(spawned.pid.cast_signed());
-            let pidfd = pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
             let ended = tokio::select! {
                 ended = shared.hear(&the_attempt, spawned.notices) => ended,
                 () = shared.tell_usage(&the_attempt) => false,
             };
-            if let Some(pidfd) = pidfd {
+            if let Some(pidfd) = spawned.pidfd {
                 let _ = wait_for_end(pidfd).await;
             }
             if !ended {

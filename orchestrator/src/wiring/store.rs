@@ -47,7 +47,7 @@ pub(super) async fn open(
                 migrate_first(url).await?;
             }
             let objects = LateObjects::new(config, data);
-            postgres(url, clock, guard, objects).await
+            postgres(url, clock, guard, objects, may_migrate).await
         }
         StoreLocation::InDataFolder | StoreLocation::Sqlite(_) => {
             sqlite(data.record(), clock, guard).await
@@ -74,8 +74,10 @@ async fn postgres(
     clock: Arc<dyn Clock>,
     guard: Arc<Guard>,
     objects: LateObjects,
+    schema_is_known: bool,
 ) -> Result<OpenedStore, OpenError> {
-    let options = PostgresOptions { guard, ..PostgresOptions::new(url.clone(), clock) };
+    let options =
+        PostgresOptions { guard, schema_is_known, ..PostgresOptions::new(url.clone(), clock) };
     let store = PostgresStore::open(options).await.map_err(|error| match error {
         PostgresOpenError::Schema(error) => OpenError::Schema(error),
         other => OpenError::Store { store: url.redacted(), reason: other.to_string() },

@@ -82,22 +82,24 @@ impl Control {
         fs::metadata(self.dir.output()).ok()?.modified().ok()
     }
 
-    /// Writes the record of the end durably, then says it.
+    /// Writes the record of the end, says it, and makes it durable before this process ends.
+    ///
+    /// Whoever listens need not wait for the disk: a process that is killed takes nothing from a
+    /// file that is written, and where the machine loses its power the attempt is found without
+    /// an end, and lost, unless its end is recorded by then.
     pub(super) fn exit(mut self, exit: &ShimExit) -> io::Result<()> {
         let text = serde_json::to_vec(exit).map_err(io::Error::other)?;
         let _ = fs::remove_dir_all(self.dir.secrets());
         let written = self.write_exit(&text);
         // Said even where it could not be written: someone may be listening.
         self.notify(&Notice::Exit(Box::new(exit.clone())));
-        written
+        // Under its name, so that the name is durable with it.
+        written.and_then(|()| self.exit_file.sync_all())
     }
 
     fn write_exit(&mut self, text: &[u8]) -> io::Result<()> {
         self.exit_file.write_all(text)?;
         self.exit_file.set_len(text.len() as u64)?;
-        self.exit_file.sync_all()?;
-        // The content is durable, its name not yet: where the power fails in this moment, the
-        // attempt is found without an end, and lost, which is true.
         fs::rename(self.dir.exit().with_extension("tmp"), self.dir.exit())
     }
 

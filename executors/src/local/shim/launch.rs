@@ -4,18 +4,21 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::super::config::ShimProgram;
+use super::births::{Born, Nursery};
 
 /// A shim that was just started.
 pub(crate) struct Spawned {
-    pub(crate) pid: u32,
+    /// Readable when it is gone; none where it is gone already.
+    pub(crate) pidfd: Option<OwnedFd>,
     /// Its standard output: notices, then the end of file when it is gone.
     pub(crate) notices: OwnedFd,
 }
@@ -25,31 +28,30 @@ pub(crate) struct Spawned {
 /// What the pipe holds of it (64 KiB, usually all) lies there before there is a shim: whoever is
 /// killed on the way has then either started nothing, or a shim that knows all it must know. One
 /// that is told half of it ends, and its attempt, which had hardly begun, is lost.
-///
-/// `posix_spawn` rather than `std::process::Command`: it can begin a session without running
-/// code between fork and exec, so the kernel need not copy the orchestrator's page tables, and
-/// a Ctrl-C at the terminal cannot reach a shim that has not yet left the terminal's group.
 pub(crate) fn spawn(
-    shim: &ShimProgram,
+    nursery: &Nursery,
     attempt_dir: &Path,
     errors: &File,
     launch: &[u8],
 ) -> io::Result<Spawned> {
     let (input_read, input_write) = pipe_with(PipeFlags::CLOEXEC)?;
     let (notices, notices_write) = pipe_with(PipeFlags::CLOEXEC)?;
-    let program = c_string(shim.program.as_os_str())?;
-    let mut args = vec![program.clone()];
-    for arg in &shim.args {
-        args.push(c_string(OsStr::new(arg))?);
-    }
-    args.push(c_string(attempt_dir.as_os_str())?);
     let told = tell_ahead(&input_write, launch)?;
-    let stdio = [input_read.as_raw_fd(), notices_write.as_raw_fd(), errors.as_raw_fd()];
-    let pid = posix_spawn(&program, &args, stdio)?;
+    let stdio = [input_read.as_fd(), notices_write.as_fd(), errors.as_fd()];
+    let born = match nursery.bear(attempt_dir, stdio) {
+        Some(born) => born,
+        None => {
+            let stdio = stdio.map(|fd| fd.as_raw_fd());
+            let pid = posix_spawn(nursery.program(), attempt_dir.as_os_str(), stdio)?;
+            // It is our child and nobody has reaped it: the number is its own.
+            let id = Pid::from_raw(pid.cast_signed());
+            Born { pidfd: id.and_then(|id| pidfd_open(id, PidfdFlags::empty()).ok()) }
+        }
+    };
     drop((input_read, notices_write));
     // A shim that dies while reading shows as a broken pipe here and as lost to its watcher.
     let _ = File::from(input_write).write_all(&launch[told..]);
-    Ok(Spawned { pid, notices })
+    Ok(Spawned { pidfd: born.pidfd, notices })
 }
 
 /// Writes as much as the pipe holds, without waiting for a reader; says how much.
@@ -73,7 +75,18 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
     CString::new(text.as_bytes()).map_err(io::Error::other)
 }
 
-fn posix_spawn(program: &CString, args: &[CString], stdio: [RawFd; 3]) -> io::Result<u32> {
+/// Starts the program with this word behind its arguments, in a session of its own.
+///
+/// `posix_spawn` rather than `std::process::Command`: it can begin a session without running
+/// code between fork and exec, so the kernel need not copy the orchestrator's page tables, and
+/// a Ctrl-C at the terminal cannot reach a shim that has not yet left the terminal's group.
+pub(super) fn posix_spawn(shim: &ShimProgram, word: &OsStr, stdio: [RawFd; 3]) -> io::Result<u32> {
+    let program = c_string(shim.program.as_os_str())?;
+    let mut args = vec![program.clone()];
+    for arg in &shim.args {
+        args.push(c_string(OsStr::new(arg))?);
+    }
+    args.push(c_string(word)?);
     let mut argv: Vec<*mut libc::c_char> = args.iter().map(|a| a.as_ptr().cast_mut()).collect();
     argv.push(ptr::null_mut());
     let envp: [*mut libc::c_char; 1] = [ptr::null_mut()];

@@ -79,3 +79,9 @@ pub(super) fn close(fd: i32) {
     // again. One that is closed already gives an error that does not matter.
     unsafe { libc::close(fd) };
 }
+
+/// Closes this descriptor and all above it; false where the kernel cannot.
+pub(super) fn close_from(first: libc::c_uint) -> bool {
+    // SAFETY: as in `close`.
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) == 0 }
+}

@@ -47,7 +47,11 @@ pub(super) fn run(attempt_dir: &Path) -> io::Result<()> {
 }
 
 /// Who closes what: only descriptors 0 to 2 are the shim's at its start.
-fn close_from_third() {
+pub(super) fn close_from_third() {
+    if super::signals::close_from(3) {
+        return;
+    }
+    // Before Linux 5.9.
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> =
         entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();

@@ -141,7 +141,10 @@ pub fn migrate(
         let before = Look::take(url, client)?;
         let pending = before.pending()?;
         if !pending.is_empty() {
-            embedded::migrations::runner().run(client).map_err(|error| MigrateError::Failed {
+            // In an empty database all of them are one transaction; where there are events, each
+            // is one, and those that were done stay done.
+            let runner = embedded::migrations::runner().set_grouped(before.version.database == 0);
+            runner.run(client).map_err(|error| MigrateError::Failed {
                 server: server.clone(),
                 wanted: before.version.program,
                 reason: reason(&error),

@@ -34,6 +34,8 @@ pub struct PostgresOptions {
     pub readers: usize,
     /// Positions in one partition of the events.
     pub partition_width: u64,
+    /// Whether the schema was brought up to date, and so compared, just before.
+    pub schema_is_known: bool,
 }
 
 impl PostgresOptions {
@@ -51,6 +53,7 @@ impl PostgresOptions {
             resolve_deadline: Duration::from_secs(10),
             readers: 8,
             partition_width: 10_000_000,
+            schema_is_known: false,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::ports::{
     AppendError, AppendRequest, Appended, EventStore, LogHead, ReadError, Recorded, Restore,
 };
 
-/// Whole partitions that there are ahead of the head when a store is opened.
+/// Whole partitions that there are ahead of the head when a store is opened that is not empty.
 const PARTITIONS_AHEAD: i32 = 2;
 
 /// Keeps events in a Postgres database.
@@ -56,14 +56,18 @@ impl PostgresStore {
                 return Err(PostgresOpenError::Option { server, reason });
             }
         };
-        check(options.url.clone()).await?;
+        if !options.schema_is_known {
+            check(options.url.clone()).await?;
+        }
         let readers = Readers::new(&options.url, options.readers)?;
         let reading = Arc::new(Reading::new(readers));
         let unreadable = |reason| PostgresOpenError::Read { server: server.clone(), reason };
+        let (_, head) = reading.head().await.map_err(unreadable)?;
+        // In an empty record the first is enough for now; the writer makes the others.
+        let ahead = if head.0 == 0 { 0 } else { PARTITIONS_AHEAD };
         // A role that may only read makes none and needs none; whoever appends without them
         // hears why they cannot be made.
-        let partitions_end = partitions_ahead(&reading, partition_width).await.unwrap_or(0);
-        let (_, head) = reading.head().await.map_err(unreadable)?;
+        let partitions_end = partitions_ahead(&reading, partition_width, ahead).await.unwrap_or(0);
         let (wakeups, counters) = (Arc::new(Wakeups::new(head)), Arc::new(Counters::default()));
         let process = Arc::new(AtomicI32::new(0));
         let PostgresOptions { url, clock, guard, faults, .. } = options;
@@ -107,9 +111,9 @@ async fn check(url: PostgresUrl) -> Result<(), PostgresOpenError> {
     Ok(looked.map_err(|error| PostgresOpenError::Thread(error.to_string()))??)
 }
 
-async fn partitions_ahead(reading: &Reading, width: i64) -> Result<i64, ReadError> {
+async fn partitions_ahead(reading: &Reading, width: i64, ahead: i32) -> Result<i64, ReadError> {
     let sql = include_str!("sql/partitions_ahead.sql");
-    let rows = reading.readers.rows(sql, &[&width, &PARTITIONS_AHEAD]).await?;
+    let rows = reading.readers.rows(sql, &[&width, &ahead]).await?;
     let end = rows.first().and_then(|row| row.try_get(0).ok());
     end.ok_or_else(|| ReadError::Unavailable("nothing is known of partitions".to_string()))
 }

@@ -73,7 +73,8 @@ fn too_late(limit: Duration) -> Trouble {
 impl PostgresBackend {
     pub(super) fn new(options: WriterOptions, counters: Arc<Counters>) -> Self {
         let (runtime, session, lost, in_transaction) = (None, None, None, false);
-        let (partitions_next_try, used) = (0, Instant::now());
+        // Not behind the first batches of all, for which somebody may be waiting.
+        let (partitions_next_try, used) = (options.partition_width / 100, Instant::now());
         Self {
             options,
             counters,
