@@ -27,11 +27,16 @@ impl Sha256Digest {
 
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
+        self.hex().map(char::from).iter().collect()
+    }
+
+    /// The same, as bytes.
+    pub fn hex(self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        let mut text = [0; 64];
+        let (pairs, _) = text.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(self.0) {
+            *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use dagbook_events::canonical::{Problem, to_vec, verify};
+use dagbook_events::canonical::{Node, Problem, Reader, to_vec, verify};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -78,6 +78,71 @@ proptest! {
             prop_assert_eq!(to_vec(&read).expect("canonical"), bytes);
         }
     }
+}
+
+/// What a value is, seen through the reader that builds nothing.
+fn rebuilt(node: Node<'_>) -> Value {
+    let key = |raw: &str| serde_json::from_str::<String>(&format!("\"{raw}\"")).expect("a key");
+    if let Some(text) = node.text() {
+        Value::from(text)
+    } else if let Some(number) = node.integer() {
+        Value::from(number)
+    } else if let Some(members) = node.members() {
+        members.map(|(name, value)| (key(name), rebuilt(value))).collect()
+    } else if let Some(items) = node.items() {
+        items.map(rebuilt).collect()
+    } else {
+        Value::from(node.raw() == "true")
+    }
+}
+
+/// Canonical, by building the value and writing it again.
+fn is_canonical(bytes: &[u8]) -> bool {
+    let value = serde_json::from_slice::<Value>(bytes).ok();
+    value.and_then(|value| to_vec(&value).ok()).as_deref() == Some(bytes)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_reader_finds_every_value_where_it_stands(value in values()) {
+        let bytes = to_vec(&value).expect("canonical");
+        let mut reader = Reader::default();
+        let node = reader.read(&bytes).expect("canonical");
+        prop_assert_eq!(node.raw().as_bytes(), &bytes[..]);
+        prop_assert_eq!(rebuilt(node), value);
+    }
+
+    #[test]
+    fn bytes_are_accepted_if_and_only_if_they_are_written_again(
+        value in values(),
+        at in any::<prop::sample::Index>(),
+        many in prop::collection::vec(prop::sample::select(br#"{}[]",:0123-\u0e.ntf "#.to_vec()), 0..3),
+        dropped in 0usize..3,
+    ) {
+        let mut bytes = to_vec(&value).expect("canonical");
+        let at = at.index(bytes.len() + 1);
+        let end = (at + dropped).min(bytes.len());
+        bytes.splice(at..end, many);
+        let accepted = verify(&bytes);
+        prop_assert_eq!(accepted.is_ok(), is_canonical(&bytes), "{}", String::from_utf8_lossy(&bytes));
+        let mut reader = Reader::default();
+        prop_assert_eq!(reader.read(&bytes).map(|_| ()), accepted);
+    }
+}
+
+#[test]
+fn members_of_objects_are_found_by_name() {
+    let mut reader = Reader::default();
+    let node = reader.read(br#"{"a":[1,{"b":"\n"}],"c":-7,"d":"x"}"#).expect("canonical");
+    assert_eq!(node.member("c").and_then(Node::integer), Some(-7));
+    assert_eq!(node.member("c").and_then(Node::natural), None);
+    assert_eq!(node.member("d").and_then(Node::text).as_deref(), Some("x"));
+    assert!(node.member("b").is_none() && node.member("d").is_some_and(Node::is_text));
+    let items: Vec<_> = node.member("a").and_then(Node::items).expect("an array").collect();
+    assert_eq!(items[1].member("b").and_then(Node::text).as_deref(), Some("\n"));
+    assert_eq!((items.len(), items[1].raw()), (2, r#"{"b":"\n"}"#));
 }
 
 #[test]

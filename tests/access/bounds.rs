@@ -149,6 +149,8 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     for (method, path, kind, key) in [
         ("POST", "/api/v1/runs".to_string(), "application/json", None),
         ("POST", "/api/v1/runs".to_string(), "application/json", Some("slow")),
+        // What may take long to answer may not take long to be asked.
+        ("POST", "/api/v1/invoices/2026-11/what-if".to_string(), "application/json", None),
         ("PUT", format!("/api/v1/sources/{hash}"), "application/gzip", None),
         ("POST", format!("/api/v1/sources/{hash}"), "application/gzip", Some("slower")),
     ] {

@@ -29,6 +29,20 @@ steps:
   b: { approval: { message: \"Go?\" }, needs: [a] }
 ";
 
+const CARD: &str = "\
+rate_card: standard
+currency: EUR
+prices:
+  - { sku: cpu, meter: cpu_milli_ms, price: '1', per: 3600000000 }
+  - { sku: runner, meter: runner_ms, price: '0.25', per: 3600000 }
+";
+
+const CONTRACT: &str = "\
+contract: friends
+currency: EUR
+discounts: [ { name: friend, percent: 10 } ]
+";
+
 /// Makes something of each kind, and says by what names they are found.
 fn furnish(served: &Served) -> String {
     let client = reqwest::blocking::Client::new();
@@ -63,6 +77,7 @@ fn furnish(served: &Served) -> String {
     ask("PUT", "/api/v1/people", person);
     let token = ask("POST", "/api/v1/tokens", json!({ "name": "other", "role": "viewer" }));
     let token = token["token"].as_str().expect("a token");
+    furnish_money(&ask);
     let named = |part: &str, name: &str| {
         format!(
             "[[operations]]\ninclude-path-regex = \"/{part}/\"\n\
@@ -77,11 +92,34 @@ fn furnish(served: &Served) -> String {
         "\"path.number\" = 1".to_string(),
         "\"path.tenant\" = \"acme\"".to_string(),
         "\"path.code\" = \"not-found\"".to_string(),
+        "\"path.period\" = \"2026-01\"".to_string(),
+        "\"path.line\" = \"000001\"".to_string(),
+        "\"path.level\" = \"entries\"".to_string(),
+        "\"path.index\" = 0".to_string(),
+        named("rate-cards", "standard"),
+        named("budgets", "month"),
         named("pipelines", "nightly"),
         named("schedules", "each-night"),
         named("secrets", "db"),
     ]
     .join("\n")
+}
+
+/// Prices, a closed period that nothing was used in, and an open one with the run.
+fn furnish_money(ask: &impl Fn(&str, &str, Json) -> Json) {
+    let from = "2026-01-01T00:00:00Z";
+    let publish = json!({ "source": CARD, "effective_from": from });
+    ask("POST", "/api/v1/rate-cards", publish);
+    let effective = json!({ "effective_from": from });
+    ask("POST", "/api/v1/rate-cards/standard/assign", effective.clone());
+    let contract = json!({ "source": CONTRACT, "effective_from": from });
+    ask("POST", "/api/v1/contracts", contract);
+    let period = json!({ "period": "2026-01", "zone": "UTC", "grace_ms": 0 });
+    ask("POST", "/api/v1/periods", period);
+    ask("POST", "/api/v1/periods", json!({}));
+    ask("POST", "/api/v1/periods/2026-01/close", json!({}));
+    let budget = json!({ "amount": "100000", "currency": "EUR", "on_exceed": "warn" });
+    ask("PUT", "/api/v1/budgets/month", budget);
 }
 
 /// One round with these settings.

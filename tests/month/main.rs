@@ -1,6 +1,7 @@
 //! A month of history is billed alike from every keeping of the record.
 
 mod bundles;
+mod keepings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! What proves the rest: harnesses, the simulation, the fuzzer and the benchmarks of dagbook.
 
+pub mod books;
 pub mod bundles;
 pub mod drill;
 pub mod executor_host;

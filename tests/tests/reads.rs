@@ -28,6 +28,7 @@ use dagbook_events::run::event::Submitted;
 use dagbook_events::time::{Millis, Timestamp};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
+use tokio::sync::RwLock;
 use tower::ServiceExt as _;
 
 /// Waits for what a test sends it, between two waits that are over at once.
@@ -56,6 +57,8 @@ struct Counters {
     of_news: AtomicU64,
     of_names: AtomicU64,
     of_heads: AtomicU64,
+    /// Whoever holds it for writing keeps streams and logs from being read.
+    gate: RwLock<()>,
 }
 
 impl Counters {
@@ -95,6 +98,7 @@ impl EventStore for Counted {
         limit: usize,
     ) -> Result<Vec<Recorded>, ReadError> {
         one(&self.counters.of_streams);
+        drop(self.counters.gate.read().await);
         self.store.read_stream(tenant, stream, from, limit).await
     }
     async fn read_after(&self, cursor: Position, limit: usize) -> Result<Vec<Recorded>, ReadError> {
@@ -110,6 +114,7 @@ impl EventStore for Counted {
         from: u64,
         limit: usize,
     ) -> Result<Vec<Recorded>, ReadError> {
+        drop(self.counters.gate.read().await);
         self.store.read_log(tenant, from, limit).await
     }
     async fn streams(
@@ -222,6 +227,10 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::start_within(Limits::default()).await
+    }
+
+    async fn start_within(limits: Limits) -> Self {
         let folder = TempDir::new().expect("a folder");
         let overrides = Overrides { file: None, data: Some(folder.path().to_path_buf()) };
         let config = Config::load(&overrides, |_| None, None).expect("a configuration");
@@ -242,7 +251,7 @@ impl Site {
             authenticate: Arc::new(administration.directory.clone()),
             operations: Arc::new(Nothing),
             logs: installation.logs(),
-            limits: Limits::default(),
+            limits,
             cursors: CursorKey::new(&[7; 32]),
         });
         let router = router(api.administered(administration));
@@ -407,4 +416,48 @@ async fn numbers_for_runs_that_come_at_once_are_asked_for_together() {
     let number = last.await;
     assert!(number > 41, "{number}");
     assert!(next("acme").await > number);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_may_take_longer_than_other_requests_and_waits_for_its_place() {
+    let request = Duration::from_millis(300);
+    let rating = Duration::from_secs(60);
+    let site =
+        Site::start_within(Limits { request, rating, ratings: 1, ..Limits::default() }).await;
+    let run = site.submit().await;
+    site.grown(&run, 4).await;
+    let gate = site.counters.gate.write().await;
+    site.counters.take();
+    let usage = || site.ask("GET", "/api/v1/usage", None);
+    let others = async {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let mut begun = 0;
+        while begun == 0 && tokio::time::Instant::now() < deadline {
+            begun += site.counters.take().of_streams;
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // The time of a request is over for all three when this is answered.
+        let (status, body) = site.ask("GET", &format!("/api/v1/runs/{run}"), None).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        begun += site.counters.take().of_streams;
+        assert_eq!(begun, 2, "the run, and one of the two that are rated: the other waits");
+        drop(gate);
+    };
+    let (one, two, ()) = tokio::join!(usage(), usage(), others);
+    assert_eq!((one.0, two.0), (StatusCode::OK, StatusCode::OK), "{} {}", one.1, two.1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rating_that_never_ends_is_given_up_and_the_answer_says_what_helps() {
+    let (request, rating) = (Duration::from_millis(50), Duration::from_millis(400));
+    let site = Site::start_within(Limits { request, rating, ..Limits::default() }).await;
+    let gate = site.counters.gate.write().await;
+    let begun = tokio::time::Instant::now();
+    let (status, body) = site.ask("GET", "/api/v1/usage", None).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+    assert!(begun.elapsed() >= rating, "{:?}", begun.elapsed());
+    assert!(body.contains("data folder"), "{body}");
+    drop(gate);
+    let (status, body) = site.ask("GET", "/api/v1/usage", None).await;
+    assert_eq!(status, StatusCode::OK, "{body}");
 }

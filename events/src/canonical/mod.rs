@@ -4,16 +4,18 @@
 //! There is no null: a member without a value is left out. There are no floats: RFC 8785
 //! defines them by IEEE 754 and so changes large integers silently.
 
+mod document;
 mod error;
+mod scan;
 mod serializer;
 mod text;
-mod verify;
 
 use serde::Serialize;
 
+pub use document::{Node, Reader, verify};
 pub use error::{CanonicalError, Problem};
+pub use scan::NotCanonical;
 pub(crate) use text::{write_integer, write_string};
-pub use verify::{NotCanonical, verify};
 
 /// Renders a value in canonical form.
 ///

@@ -13,6 +13,8 @@ pub(crate) fn nearest<'a>(
     let lower = word.to_lowercase();
     // `int` for `integer`: a start of at least three letters is as good as one slip.
     let far = |candidate: &str| match length >= 3 && candidate.starts_with(&lower) {
+        // `cpu_ms` for `cpu_milli_ms`: all its parts are there, and nearer than any slip.
+        _ if lower.contains('_') && has_parts(candidate, &lower) => 0,
         true => 1,
         false => distance(&lower, &candidate.to_lowercase()),
     };
@@ -26,6 +28,12 @@ pub(crate) fn nearest<'a>(
         .filter(|(far, candidate)| *far <= allowed && *far < candidate.chars().count())
         .min_by_key(|(far, _)| *far)
         .map(|(_, candidate)| candidate)
+}
+
+/// Whether all parts between underscores are there, in their order.
+fn has_parts(candidate: &str, word: &str) -> bool {
+    let mut parts = candidate.split('_');
+    word.split('_').all(|part| parts.any(|it| it == part))
 }
 
 /// `did you mean `x`?` for the nearest candidate.
@@ -70,5 +78,10 @@ mod tests {
         assert_eq!(nearest("exec", keys), Some("executor"));
         assert_eq!(nearest("banana", keys), None);
         assert_eq!(nearest("x", ["y"]), None);
+        let meters = ["gpu_ms", "cpu_milli_ms", "mem_mib_ms", "runner_ms"];
+        assert_eq!(nearest("cpu_ms", meters), Some("cpu_milli_ms"));
+        assert_eq!(nearest("mem_ms", meters), Some("mem_mib_ms"));
+        assert_eq!(nearest("gqu_ms", meters), Some("gpu_ms"));
+        assert_eq!(nearest("ms_cpu", meters), None);
     }
 }

@@ -19,6 +19,17 @@ use crate::time::Timestamp;
 /// The leaf format that is written.
 pub const LEAF_FORMAT: u64 = 1;
 
+/// The type of a leaf, from its end: `…,"ty":"…","v":1}` are the last members of every leaf.
+///
+/// What stands there is at the top level: the last brace closes the outermost object, and a
+/// quote inside of text has a backslash before it.
+pub fn type_of(leaf: &[u8]) -> Option<&[u8]> {
+    let rest = leaf.strip_suffix(br#"","v":1}"#)?;
+    let from = rest.iter().rposition(|byte| *byte == b'"')? + 1;
+    let (before, kind) = rest.split_at(from);
+    (before.ends_with(br#","ty":""#) && !kind.contains(&b'\\')).then_some(kind)
+}
+
 /// Types of events behind which nothing more happens in their stream.
 const CLOSING: &[&str] = &["run.finished"];
 

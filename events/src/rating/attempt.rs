@@ -1,12 +1,13 @@
 //! Which of the records of an attempt counts.
 
 use super::leaf::{Heard, Sort};
+use super::records::{At, Records};
 use crate::step::Fault;
 
 /// How long after its end the truth about a lost attempt is still taken: 62 days.
 pub(super) const TRUTH_WINDOW_MS: i64 = 5_356_800_000;
 /// How far a clock may be wrong: a day.
-pub(super) const CLOCK_WINDOW_MS: i64 = 86_400_000;
+pub const CLOCK_WINDOW_MS: i64 = 86_400_000;
 
 /// The first bytes of the digest of a usage: equal where the usage is.
 pub(super) type Print = [u8; 16];
@@ -18,9 +19,10 @@ pub(super) struct Record {
     pub rt: i64,
     pub allocated: i64,
     pub released: i64,
-    pub started: Option<i64>,
-    pub heard: Option<Box<Heard>>,
+    pub started: Maybe,
+    pub heard: MaybeHeard,
     pub egress: u64,
+    pub rates: Rates,
     pub step: u32,
     pub shape: u32,
     pub print: Print,
@@ -28,12 +30,59 @@ pub(super) struct Record {
     pub is_lost: bool,
 }
 
+/// What is counted for each millisecond, of meters that every attempt has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rates {
+    pub cpu_milli: u64,
+    pub mem_mib: u64,
+    pub disk_mib: u64,
+}
+
+/// An instant of a leaf, or none, in eight bytes: no integer of a leaf is as small as this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Maybe(i64);
+
+impl Maybe {
+    const NONE: i64 = i64::MIN;
+
+    pub(super) fn of(instant: Option<i64>) -> Self {
+        Self(instant.unwrap_or(Self::NONE))
+    }
+
+    pub(super) fn get(self) -> Option<i64> {
+        Some(self.0).filter(|instant| *instant != Self::NONE)
+    }
+}
+
+/// What was heard, or nothing.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MaybeHeard {
+    planned: Maybe,
+    started: Maybe,
+    exited: Maybe,
+}
+
+impl MaybeHeard {
+    pub(super) fn of(heard: Option<Heard>) -> Self {
+        Self {
+            planned: Maybe::of(heard.map(|heard| heard.planned)),
+            started: Maybe::of(heard.and_then(|heard| heard.started)),
+            exited: Maybe::of(heard.map(|heard| heard.exited)),
+        }
+    }
+
+    pub(super) fn get(self) -> Option<Heard> {
+        let (planned, exited) = (self.planned.get()?, self.exited.get()?);
+        Some(Heard { planned, started: self.started.get(), exited })
+    }
+}
+
 /// What is known of an attempt.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Known {
-    pub checkpoint: Option<Box<Record>>,
-    pub end: Option<Box<Record>>,
-    pub truth: Option<Box<Record>>,
+    pub checkpoint: Option<At>,
+    pub end: Option<At>,
+    pub truth: Option<At>,
 }
 
 /// The record that counts, and how.
@@ -74,20 +123,26 @@ impl Found {
 
 impl Known {
     /// Whether the record would change what is known, or what is odd about it.
-    pub(super) fn judge(&self, sort: Sort, record: &Record) -> Result<(), Option<Found>> {
+    pub(super) fn judge(
+        self,
+        records: &Records,
+        sort: Sort,
+        record: &Record,
+    ) -> Result<(), Option<Found>> {
+        let end = self.end.map(|end| records.get(end));
         match sort {
-            Sort::Checkpoint if self.end.is_some() => Err(Some(Found::AfterEnd)),
-            Sort::Checkpoint => match &self.checkpoint {
+            Sort::Checkpoint if end.is_some() => Err(Some(Found::AfterEnd)),
+            Sort::Checkpoint => match self.checkpoint.map(|last| records.get(last)) {
                 Some(last) if record.released < last.released => {
                     Err(Some(Found::CheckpointBackwards))
                 }
                 _ => Ok(()),
             },
-            Sort::End => match &self.end {
+            Sort::End => match end {
                 None => Ok(()),
                 Some(end) => Err(differs(Some(end.print), record)),
             },
-            Sort::Truth => match &self.end {
+            Sort::Truth => match end {
                 Some(end)
                     if end.is_lost
                         && self.truth.is_none()
@@ -95,35 +150,20 @@ impl Known {
                 {
                     Ok(())
                 }
-                _ => Err(differs(self.counts().map(|counts| counts.record.print), record)),
+                _ => Err(differs(self.counts(records).map(|counts| counts.record.print), record)),
             },
         }
     }
 
-    /// Takes a record that [`Known::judge`] let through.
-    pub(super) fn take(&mut self, sort: Sort, record: Record) {
-        let place = match sort {
-            Sort::Checkpoint => &mut self.checkpoint,
-            Sort::End => {
-                if !record.is_lost {
-                    // It can never count again.
-                    self.checkpoint = None;
-                }
-                &mut self.end
-            }
-            Sort::Truth => &mut self.truth,
-        };
-        *place = Some(Box::new(record));
-    }
-
     /// What counts.
-    pub(super) fn counts(&self) -> Option<Counts<'_>> {
-        let end = self.end.as_deref();
+    pub(super) fn counts(self, records: &Records) -> Option<Counts<'_>> {
+        let get = |at: Option<At>| at.map(|at| records.get(at));
+        let end = get(self.end);
         let is_final = end.is_some();
-        if let Some(truth) = self.truth.as_deref() {
+        if let Some(truth) = get(self.truth) {
             return Some(Counts { record: truth, fault: truth.fault, is_final, is_lost: false });
         }
-        match (end, self.checkpoint.as_deref()) {
+        match (end, get(self.checkpoint)) {
             (Some(end), _) if !end.is_lost => {
                 Some(Counts { record: end, fault: end.fault, is_final, is_lost: false })
             }
@@ -137,10 +177,9 @@ impl Known {
         }
     }
 
-    /// The lowest index of what is kept.
-    pub(super) fn lowest(&self) -> Option<u64> {
-        let all = [&self.checkpoint, &self.end, &self.truth];
-        all.into_iter().flatten().map(|record| record.index).min()
+    /// All that is kept.
+    pub(super) fn all(self) -> impl Iterator<Item = At> {
+        [self.checkpoint, self.end, self.truth].into_iter().flatten()
     }
 }
 
@@ -150,7 +189,7 @@ pub(super) fn differs(known: Option<Print>, record: &Record) -> Option<Found> {
 }
 
 /// The state at the closing before, where it was another one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) enum Before {
     /// It was the same.
     #[default]
@@ -158,44 +197,114 @@ pub(super) enum Before {
     /// Nothing was known.
     Nothing,
     /// It was this.
-    Was(Box<Known>),
+    Was(Known),
+}
+
+impl Before {
+    fn has(self, at: At) -> bool {
+        matches!(self, Self::Was(known) if known.all().any(|one| one == at))
+    }
 }
 
 /// An attempt in the ledger.
 #[derive(Debug)]
 pub(super) enum Slot {
     /// Something may still follow from it.
-    Live(Box<Live>),
+    Live(Live),
     /// All of it lies in closed periods. Only repeats and contradictions are told apart.
     Closed {
         /// Of its end.
         end: Print,
-        /// Of what counts, where something does.
-        counts: Option<Print>,
+        /// Of what counts.
+        counts: CountsPrint,
     },
 }
 
+/// The print of what counts of an attempt.
+#[derive(Debug)]
+pub(super) enum CountsPrint {
+    /// Nothing does.
+    Nothing,
+    /// Its end.
+    End,
+    /// Something else.
+    Other(Box<Print>),
+}
+
+impl CountsPrint {
+    pub(super) fn of(counts: Option<Print>, end: Print) -> Self {
+        match counts {
+            None => Self::Nothing,
+            Some(print) if print == end => Self::End,
+            Some(print) => Self::Other(Box::new(print)),
+        }
+    }
+
+    pub(super) fn get(&self, end: Print) -> Option<Print> {
+        match self {
+            Self::Nothing => None,
+            Self::End => Some(end),
+            Self::Other(print) => Some(**print),
+        }
+    }
+}
+
 /// An attempt from which something may still follow.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Live {
     pub known: Known,
     pub before: Before,
 }
 
 impl Live {
+    /// An attempt of which nothing was heard yet.
+    pub(super) fn fresh() -> Self {
+        Self { known: Known::default(), before: Before::Nothing }
+    }
+
+    /// Whether nothing was heard of it since the closing before.
+    pub(super) fn is_settled(self) -> bool {
+        matches!(self.before, Before::Same)
+    }
+
     /// What was known at the closing before.
-    pub(super) fn known_before(&self) -> Option<&Known> {
-        match &self.before {
-            Before::Same => Some(&self.known),
+    pub(super) fn known_before(self) -> Option<Known> {
+        match self.before {
+            Before::Same => Some(self.known),
             Before::Nothing => None,
             Before::Was(known) => Some(known),
         }
     }
 
-    /// Remembers the state before the first change since the closing before.
-    pub(super) fn remember(&mut self) {
+    /// Takes a record that [`Known::judge`] let through. What was known at the closing before is
+    /// remembered.
+    pub(super) fn take(&mut self, records: &mut Records, sort: Sort, record: Record) {
         if matches!(self.before, Before::Same) {
-            self.before = Before::Was(Box::new(self.known.clone()));
+            self.before = Before::Was(self.known);
         }
+        let is_over = sort == Sort::End && !record.is_lost;
+        let place = match sort {
+            Sort::Checkpoint => &mut self.known.checkpoint,
+            Sort::End => &mut self.known.end,
+            Sort::Truth => &mut self.known.truth,
+        };
+        let old = place.replace(records.add(record));
+        // A checkpoint can never count again once there is an end that is not lost.
+        let over = if is_over { self.known.checkpoint.take() } else { None };
+        for at in [old, over].into_iter().flatten() {
+            if !self.before.has(at) {
+                records.remove(at);
+            }
+        }
+    }
+
+    /// What is known now is what the closing counts.
+    pub(super) fn settle(&mut self, records: &mut Records) {
+        if let Before::Was(known) = self.before {
+            for at in known.all().filter(|at| self.known.all().all(|kept| kept != *at)) {
+                records.remove(at);
+            }
+        }
+        self.before = Before::Same;
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RatingError;
-use super::attempt::{Counts, Known};
+use super::attempt::Counts;
 use super::draft::{Names, Rating, Subject, Told};
 use super::fact::{FactClass, FactSink, IdStart};
 use super::names::{Shapes, plus};
@@ -16,13 +16,14 @@ impl<S: FactSink + ?Sized> Rating<'_, S> {
     /// Differences of what was billed for earlier periods.
     pub(super) fn correct(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         now: &[Piece],
         then: &[Piece],
     ) -> Result<(), RatingError> {
         let live = subject.live;
-        let counts_now = live.known.counts();
-        let counts_then = live.known_before().and_then(Known::counts);
+        let records = &self.ledger.attempts.records;
+        let counts_now = live.known.counts(records);
+        let counts_then = live.known_before().and_then(|known| known.counts(records));
         let shapes = &self.ledger.shapes;
         // By period, meter, slice and what prices it: where it is shown, and the difference.
         let mut found: BTreeMap<Place, (Counts<'_>, &Piece, i128)> = BTreeMap::new();
@@ -42,7 +43,7 @@ impl<S: FactSink + ?Sized> Rating<'_, S> {
         if found.is_empty() {
             return Ok(());
         }
-        let (run, attempt) = self.ledger.name(subject.key);
+        let (run, attempt) = self.ledger.attempts.name(subject.number);
         for (counts, piece, quantity) in found.into_values() {
             let step = self.ledger.texts.text(counts.record.step);
             let names = Names { run: Arc::clone(&run), step, attempt: Arc::clone(&attempt) };

@@ -1,9 +1,9 @@
 //! Fields of the files, as RFC 4180 has them.
 
-use std::fmt::Display;
-use std::io::Write;
+use std::io::Write as _;
 
 use super::Line;
+use crate::canonical::write_integer;
 
 /// The first line of `lines.csv`.
 pub const LINES_HEADER: &str = "line_id,sku,rate_card,rate_card_version,tier,quantity,per,price_nanos,amount_nanos,amount_minor,currency,usage_count,usage_root\n";
@@ -16,13 +16,13 @@ pub fn lines_csv(lines: &[Line], currency: &str) -> Vec<u8> {
         field(&mut out, &line.sku);
         field(&mut out, &line.rate_card);
         field(&mut out, &line.rate_card_version);
-        number(&mut out, line.tier);
+        number(&mut out, line.tier.into());
         let figures = [line.quantity, line.per, line.price_nanos];
         for whole in figures.into_iter().chain([line.amount_nanos, line.amount_minor]) {
             number(&mut out, whole);
         }
         field(&mut out, currency);
-        number(&mut out, line.usage_count);
+        number(&mut out, line.usage_count.into());
         field(&mut out, &line.usage_root.to_hex());
         out.push(b'\n');
     }
@@ -32,7 +32,9 @@ pub fn lines_csv(lines: &[Line], currency: &str) -> Vec<u8> {
 /// A comma and a text.
 pub(super) fn field(out: &mut Vec<u8>, text: &str) {
     out.push(b',');
-    if !text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+    // All bytes are looked at: several at once.
+    let is_special = |byte: &u8| matches!(byte, b',' | b'"' | b'\n' | b'\r');
+    if !text.as_bytes().iter().fold(false, |found, byte| found | is_special(byte)) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -47,7 +49,11 @@ pub(super) fn field(out: &mut Vec<u8>, text: &str) {
 }
 
 /// A comma and a number.
-pub(super) fn number(out: &mut Vec<u8>, number: impl Display) {
-    // Writing into memory does not fail.
-    let _ = write!(out, ",{number}");
+pub(super) fn number(out: &mut Vec<u8>, number: i128) {
+    out.push(b',');
+    match i64::try_from(number) {
+        Ok(number) => write_integer(out, number),
+        // Writing into memory does not fail.
+        Err(_) => drop(write!(out, "{number}")),
+    }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::RatingError;
-use super::attempt::{Before, Counts, Found, Known, Live, Slot};
+use super::attempt::{Counts, Found, Live, Slot};
 use super::book::Period;
 use super::corrections::carried;
-use super::fact::{Fact, FactClass, FactSink, IdStart};
+use super::fact::{FactClass, FactSink, IdStart, ToldFact};
 use super::ledger::Ledger;
-use super::names::{Key, plus};
+use super::names::plus;
 use super::notes::Notes;
 use super::prices::{Group, GroupName, Groups, Prices};
 use super::slices::{Piece, cut, interval};
@@ -42,9 +42,9 @@ pub(super) struct Sum {
 }
 
 /// An attempt while it is rated.
-pub(super) struct Subject<'a> {
-    pub(super) key: Key,
-    pub(super) live: &'a Live,
+pub(super) struct Subject {
+    pub(super) number: u32,
+    pub(super) live: Live,
 }
 
 pub(super) struct Rating<'a, S: FactSink + ?Sized> {
@@ -59,6 +59,7 @@ pub(super) struct Rating<'a, S: FactSink + ?Sized> {
     pub(super) account: usize,
     /// Those that were closed before.
     pub(super) earlier: Vec<usize>,
+    unpriced: GroupName,
 }
 
 impl Ledger {
@@ -91,6 +92,7 @@ impl Ledger {
         }
         let mut now = Prices::new(&self.book, size);
         let mut then = Prices::new(&self.book, since);
+        let empty = || Arc::from("");
         let mut rating = Rating {
             ledger: self,
             sink,
@@ -100,23 +102,26 @@ impl Ledger {
             facts: 0,
             account,
             earlier,
+            unpriced: GroupName { sku: empty(), label: empty(), version: empty() },
         };
         let mut notes = if since < size { self.notes.clone() } else { Notes::default() };
         let (mut pieces, mut old) = (Vec::new(), Vec::new());
-        for (key, slot) in &self.attempts {
-            let Slot::Live(live) = slot else { continue };
-            let subject = Subject { key: *key, live };
+        let records = &self.attempts.records;
+        for (number, slot) in self.attempts.iter() {
+            let Slot::Live(live) = *slot else { continue };
+            let subject = Subject { number, live };
             pieces.clear();
-            if let Some(counts) = live.known.counts() {
+            if let Some(counts) = live.known.counts(records) {
                 cut(counts, &mut now, &self.shapes, &mut rating.groups, &mut pieces)?;
                 rating.usage(&subject, counts, &pieces)?;
             }
             if since < size {
                 rating.note(&subject, &now, since, &mut notes);
-                let is_touched = !matches!(live.before, Before::Same);
+                let is_touched = !live.is_settled();
                 if is_touched && !rating.earlier.is_empty() {
                     old.clear();
-                    if let Some(counts) = live.known_before().and_then(Known::counts) {
+                    let known = live.known_before();
+                    if let Some(counts) = known.and_then(|known| known.counts(records)) {
                         cut(counts, &mut then, &self.shapes, &mut rating.groups, &mut old)?;
                     }
                     rating.correct(&subject, &pieces, &old)?;
@@ -154,23 +159,19 @@ impl Ledger {
             self.book.cards.insert(0, super::book::Since { index: 0, from: i64::MIN, what });
         }
     }
-
-    pub(super) fn name(&self, key: Key) -> (Arc<str>, Arc<str>) {
-        (key.0.text(&self.texts), key.1.text(&self.texts))
-    }
 }
 
 impl<S: FactSink + ?Sized> Rating<'_, S> {
     fn usage(
         &mut self,
-        subject: &Subject<'_>,
+        subject: &Subject,
         counts: Counts<'_>,
         pieces: &[Piece],
     ) -> Result<(), RatingError> {
         if !pieces.iter().any(|piece| piece.account == self.account) {
             return Ok(());
         }
-        let (run, attempt) = self.ledger.name(subject.key);
+        let (run, attempt) = self.ledger.attempts.name(subject.number);
         let step = self.ledger.texts.text(counts.record.step);
         let ids = IdStart::new(&run, &step, &attempt);
         let names = Names { run, step, attempt };
@@ -207,26 +208,24 @@ impl<S: FactSink + ?Sized> Rating<'_, S> {
             sum.3 += 1;
         }
         let meter = &self.ledger.shapes.get(counts.record.shape).meters[piece.meter];
-        let empty = || Arc::from("");
-        let name = self.groups.all.get(piece.group as usize).map(|group| group.name.clone());
-        let name =
-            name.unwrap_or_else(|| GroupName { sku: empty(), label: empty(), version: empty() });
+        let name = self.groups.all.get(piece.group as usize).map(|group| &group.name);
+        let name = name.unwrap_or(&self.unpriced);
         self.facts += 1;
-        self.sink.fact(Fact {
+        self.sink.fact(ToldFact {
             id: ids.id(&meter.key, piece.slice),
             class,
-            period: Arc::clone(&self.ledger.book.accounts[piece.account].period.name),
+            period: &self.ledger.book.accounts[piece.account].period.name,
             leaf_index: counts.record.index,
-            run: Arc::clone(&names.run),
-            step: Arc::clone(&names.step),
-            attempt: Arc::clone(&names.attempt),
-            sku: name.sku,
-            meter: Arc::clone(&meter.key),
+            run: &names.run,
+            step: &names.step,
+            attempt: &names.attempt,
+            sku: &name.sku,
+            meter: &meter.key,
             quantity,
             start: piece.start,
             end: piece.end,
-            rate_card: name.label,
-            rate_card_version: name.version,
+            rate_card: &name.label,
+            rate_card_version: &name.version,
             fault: counts.fault,
             billed: group.is_some(),
             group,
@@ -235,9 +234,9 @@ impl<S: FactSink + ?Sized> Rating<'_, S> {
     }
 
     /// What is odd about an attempt, where that was learned since the closing before.
-    fn note(&self, subject: &Subject<'_>, prices: &Prices<'_>, since: u64, notes: &mut Notes) {
-        let known = &subject.live.known;
-        let (counts, end) = (known.counts(), known.end.as_deref());
+    fn note(&self, subject: &Subject, prices: &Prices<'_>, since: u64, notes: &mut Notes) {
+        let (known, records) = (subject.live.known, &self.ledger.attempts.records);
+        let (counts, end) = (known.counts(records), known.end.map(|end| records.get(end)));
         let Some(record) = counts.map(|counts| counts.record).or(end) else { return };
         if record.index < since {
             return;
@@ -253,7 +252,7 @@ impl<S: FactSink + ?Sized> Rating<'_, S> {
         if odd.is_empty() {
             return;
         }
-        let (run, attempt) = self.ledger.name(subject.key);
+        let (run, attempt) = self.ledger.attempts.name(subject.number);
         let step = self.ledger.texts.text(record.step);
         for found in odd {
             notes.add(found, record.index, &run, &step, &attempt);

@@ -1,10 +1,11 @@
-//! Facts of usage, and their rows.
+//! Facts of usage.
 
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::csv::{field, number};
+use super::rows::{Row, Rows};
 use crate::digest::Sha256Digest;
 use crate::step::Fault;
 
@@ -60,37 +61,114 @@ pub struct Fact {
     pub group: Option<u32>,
 }
 
+/// A fact as it is told: the same, with names that are lent.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct ToldFact<'a> {
+    pub id: Sha256Digest,
+    pub class: FactClass,
+    pub period: &'a Arc<str>,
+    pub leaf_index: u64,
+    pub run: &'a Arc<str>,
+    pub step: &'a Arc<str>,
+    pub attempt: &'a Arc<str>,
+    pub sku: &'a Arc<str>,
+    pub meter: &'a Arc<str>,
+    pub quantity: i128,
+    pub start: i64,
+    pub end: i64,
+    pub rate_card: &'a Arc<str>,
+    pub rate_card_version: &'a Arc<str>,
+    pub fault: Fault,
+    pub billed: bool,
+    pub group: Option<u32>,
+}
+
 /// Takes facts one by one as they are found, in no order.
 pub trait FactSink {
     /// One more fact.
-    fn fact(&mut self, fact: Fact);
+    fn fact(&mut self, fact: ToldFact<'_>);
 }
 
 impl FactSink for Vec<Fact> {
-    fn fact(&mut self, fact: Fact) {
-        self.push(fact);
+    fn fact(&mut self, fact: ToldFact<'_>) {
+        self.push(fact.to_fact());
     }
 }
 
 impl FactSink for Vec<Row> {
-    fn fact(&mut self, fact: Fact) {
-        self.push(Row::of(&fact));
+    fn fact(&mut self, fact: ToldFact<'_>) {
+        self.push(Row::of(fact));
+    }
+}
+
+impl FactSink for Rows {
+    fn fact(&mut self, fact: ToldFact<'_>) {
+        self.push(fact);
     }
 }
 
 impl Fact {
+    /// The same, lent.
+    pub fn told(&self) -> ToldFact<'_> {
+        ToldFact {
+            id: self.id,
+            class: self.class,
+            period: &self.period,
+            leaf_index: self.leaf_index,
+            run: &self.run,
+            step: &self.step,
+            attempt: &self.attempt,
+            sku: &self.sku,
+            meter: &self.meter,
+            quantity: self.quantity,
+            start: self.start,
+            end: self.end,
+            rate_card: &self.rate_card,
+            rate_card_version: &self.rate_card_version,
+            fault: self.fault,
+            billed: self.billed,
+            group: self.group,
+        }
+    }
+}
+
+impl ToldFact<'_> {
+    /// The same, to be kept.
+    pub fn to_fact(self) -> Fact {
+        Fact {
+            id: self.id,
+            class: self.class,
+            period: Arc::clone(self.period),
+            leaf_index: self.leaf_index,
+            run: Arc::clone(self.run),
+            step: Arc::clone(self.step),
+            attempt: Arc::clone(self.attempt),
+            sku: Arc::clone(self.sku),
+            meter: Arc::clone(self.meter),
+            quantity: self.quantity,
+            start: self.start,
+            end: self.end,
+            rate_card: Arc::clone(self.rate_card),
+            rate_card_version: Arc::clone(self.rate_card_version),
+            fault: self.fault,
+            billed: self.billed,
+            group: self.group,
+        }
+    }
+
     /// Its row in `usage.csv`, with the line's end.
     pub fn row(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.id.to_hex().as_bytes());
-        number(out, self.leaf_index);
-        for text in [&self.run, &self.step, &self.attempt, &self.sku, &self.meter] {
+        out.extend_from_slice(&self.id.hex());
+        number(out, self.leaf_index.into());
+        for text in [self.run, self.step, self.attempt, self.sku, self.meter] {
             field(out, text);
         }
         number(out, self.quantity);
-        number(out, self.start);
-        number(out, self.end);
-        field(out, &self.rate_card);
-        field(out, &self.rate_card_version);
+        number(out, self.start.into());
+        number(out, self.end.into());
+        field(out, self.rate_card);
+        field(out, self.rate_card_version);
         field(out, fault_word(self.fault));
         field(out, if self.billed { "true" } else { "false" });
         out.push(b'\n');
@@ -123,72 +201,26 @@ impl IdStart {
 
     pub(super) fn id(&self, meter: &str, slice: u32) -> Sha256Digest {
         let mut hasher = self.0.clone();
-        let mut tail = Vec::with_capacity(meter.len() + 12);
-        tail.extend_from_slice(meter.as_bytes());
-        tail.push(b'\n');
-        crate::canonical::write_integer(&mut tail, i64::from(slice));
-        tail.push(b'\n');
-        hasher.update(&tail);
+        let mut tail = [0; 12];
+        let tail = decimal_line(slice, &mut tail);
+        hasher.update(meter.as_bytes());
+        hasher.update(b"\n");
+        hasher.update(tail);
         Sha256Digest(hasher.finalize().into())
     }
 }
 
-/// A row of `usage.csv` with what it is sorted by in front, as bytes that sort as rows do. Rows
-/// can be kept in files, sorted in parts and merged ([`super::merge`]) without being understood.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Row(Vec<u8>);
-
-const CLASS_AT: usize = 32;
-const START_AT: usize = 33;
-const CSV_AT: usize = 41;
-const NO_GROUP: u32 = u32::MAX;
-
-impl Row {
-    /// The row of a fact.
-    pub fn of(fact: &Fact) -> Self {
-        let mut bytes = Vec::with_capacity(384);
-        bytes.extend_from_slice(&fact.id.0);
-        bytes.push(fact.class as u8);
-        bytes.extend_from_slice(&fact.start.cast_unsigned().wrapping_add(1 << 63).to_be_bytes());
-        fact.row(&mut bytes);
-        bytes.extend_from_slice(&fact.group.unwrap_or(NO_GROUP).to_be_bytes());
-        Self(bytes)
-    }
-
-    /// A row from the bytes of [`Row::as_bytes`]. None if they are too few to be one.
-    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
-        (bytes.len() > CSV_AT + 4).then_some(Self(bytes))
-    }
-
-    /// Its bytes.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// The line of `usage.csv`, with its end.
-    pub fn csv(&self) -> &[u8] {
-        &self.0[CSV_AT..self.0.len() - 4]
-    }
-
-    /// The fact's id.
-    pub fn id(&self) -> Sha256Digest {
-        let mut id = [0; 32];
-        id.copy_from_slice(&self.0[..CLASS_AT]);
-        Sha256Digest(id)
-    }
-
-    /// Usage or correction.
-    pub fn class(&self) -> FactClass {
-        match self.0[CLASS_AT..START_AT] {
-            [0] => FactClass::Usage,
-            _ => FactClass::Correction,
+/// A number with a line's end.
+fn decimal_line(number: u32, out: &mut [u8; 12]) -> &[u8] {
+    let (mut at, mut rest) = (out.len() - 1, number);
+    out[at] = b'\n';
+    loop {
+        at -= 1;
+        // A digit is below ten.
+        out[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return &out[at..];
         }
-    }
-
-    /// Its number among the groups of facts that lines are made of; none: it is not billed.
-    pub fn group(&self) -> Option<u32> {
-        let mut group = [0; 4];
-        group.copy_from_slice(&self.0[self.0.len() - 4..]);
-        Some(u32::from_be_bytes(group)).filter(|group| *group != NO_GROUP)
     }
 }

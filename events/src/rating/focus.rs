@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::text::{decimal, part, quoted, second, split, unit};
-use super::{Line, LineClass, Row, Statement};
+use super::{Line, LineClass, Row, RowRef, Statement};
 use crate::digest::Sha256Digest;
 
 /// The columns, in order.
@@ -149,7 +149,7 @@ impl<'a> FocusWriter<'a> {
     ///
     /// # Errors
     /// Where it is no such row.
-    pub fn row(&mut self, row: &Row, out: &mut Vec<u8>) -> Result<(), NoUsage> {
+    pub fn row(&mut self, row: RowRef<'_>, out: &mut Vec<u8>) -> Result<(), NoUsage> {
         let Some(mut lines) = row.group().and_then(|group| self.groups.remove(&group)) else {
             // Not billed, or a correction, which is shown line by line.
             return Ok(());
@@ -351,7 +351,7 @@ pub fn focus_csv(
     let mut writer = FocusWriter::new(statement, periods, root);
     let mut out = writer.header();
     for fact in &statement.facts {
-        writer.row(&Row::of(fact), &mut out)?;
+        writer.row(Row::of(fact.told()).lent(), &mut out)?;
     }
     writer.finish(&mut out);
     Ok(out)

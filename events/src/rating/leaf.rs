@@ -3,18 +3,20 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::RatingError;
 use crate::billing::{BILLING_STREAM, CardAdopted, ContractPublished, PeriodClosed, PeriodOpened};
+use crate::canonical::{Node, NotCanonical, Reader};
+use crate::envelope::type_of;
 use crate::step::Fault;
 
-/// What a leaf is to a bill.
+/// What a leaf is to a bill. It is looked at where it is made, and moves nowhere.
+#[expect(clippy::large_enum_variant)]
 pub(super) enum Leaf<'a> {
     /// Prices, contracts and periods.
     Billing(Billing),
     /// A figure of an attempt.
-    Usage(Box<Usage<'a>>),
+    Usage(Usage<'a>),
     /// Nothing.
     Other,
 }
@@ -48,152 +50,266 @@ pub(super) struct Usage<'a> {
     pub heard: Option<Heard>,
 }
 
-#[derive(Deserialize)]
+/// The members of `d.usage` that count.
 pub(super) struct Figures<'a> {
-    #[serde(borrow)]
     pub executor: Cow<'a, str>,
-    #[serde(borrow)]
     pub class: Cow<'a, str>,
-    pub allocated_ms: i64,
-    pub released_ms: i64,
-    #[serde(default)]
-    pub started_ms: Option<i64>,
-    #[serde(borrow)]
-    pub requested: &'a RawValue,
-    #[serde(default)]
-    pub used: Used,
-    #[serde(borrow)]
-    pub outcome: Cow<'a, str>,
+    pub allocated: i64,
+    pub released: i64,
+    pub started: Option<i64>,
+    pub requested: Requested<'a>,
+    pub egress: u64,
+    pub is_lost: bool,
     pub fault: Fault,
 }
 
-#[derive(Default, Deserialize)]
-pub(super) struct Used {
-    #[serde(default)]
-    pub egress_bytes: u64,
+/// What was asked for.
+pub(super) struct Requested<'a> {
+    pub cpu_milli: u64,
+    pub mem_mib: u64,
+    pub disk_mib: u64,
+    pub gpu: Node<'a>,
 }
 
 /// The same instants by the orchestrator's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Heard {
     pub planned: i64,
-    #[serde(default)]
     pub started: Option<i64>,
     pub exited: i64,
 }
 
-/// Reads what matters of the leaf at this index.
-pub(super) fn read(index: u64, leaf: &[u8]) -> Result<Leaf<'_>, RatingError> {
-    let kind = match kind(leaf) {
-        Some(kind) => Cow::Borrowed(kind),
-        None => Cow::Owned(slow_kind(index, leaf)?),
-    };
-    let failed = |error: serde_json::Error| RatingError::Shape {
+/// Which types are of any concern.
+#[derive(Clone, Copy)]
+enum Kind {
+    Usage(Sort),
+    Card,
+    Contract,
+    Opened,
+    Closed,
+}
+
+impl Kind {
+    fn of(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"attempt.exited" => Self::Usage(Sort::End),
+            b"usage.checkpoint" => Self::Usage(Sort::Checkpoint),
+            b"report.stale" => Self::Usage(Sort::Truth),
+            b"rate_card.adopted" => Self::Card,
+            b"contract.published" => Self::Contract,
+            b"period.opened" => Self::Opened,
+            b"period.closed" => Self::Closed,
+            _ => return None,
+        })
+    }
+}
+
+/// Reads what matters of the leaf at this index, if anything does.
+pub(super) fn read<'a>(
+    index: u64,
+    leaf: &'a [u8],
+    reader: &'a mut Reader,
+) -> Result<Leaf<'a>, RatingError> {
+    if type_of(leaf).is_some_and(|kind| Kind::of(kind).is_none()) {
+        return Ok(Leaf::Other);
+    }
+    let broken = |error: NotCanonical| RatingError::Shape {
         index,
-        kind: String::from_utf8_lossy(&kind).into_owned(),
+        kind: "leaf".to_string(),
         reason: error.to_string(),
     };
-    Ok(match &*kind {
-        b"attempt.exited" => usage(Sort::End, leaf).map_err(failed)?,
-        b"usage.checkpoint" => usage(Sort::Checkpoint, leaf).map_err(failed)?,
-        b"report.stale" => usage(Sort::Truth, leaf).map_err(failed)?,
-        b"rate_card.adopted" => billing(leaf, Billing::Card).map_err(failed)?,
-        b"contract.published" => billing(leaf, Billing::Contract).map_err(failed)?,
-        b"period.opened" => billing(leaf, Billing::Opened).map_err(failed)?,
-        b"period.closed" => billing(leaf, Billing::Closed).map_err(failed)?,
+    read_parts(index, &LeafParts::of(reader.read(leaf).map_err(broken)?))
+}
+
+/// The members of a leaf that money follows from, where it has them.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
+pub struct LeafParts<'a> {
+    pub co: Option<Node<'a>>,
+    pub d: Option<Node<'a>>,
+    pub rt: Option<Node<'a>>,
+    pub st: Option<Node<'a>>,
+    pub ty: Option<Node<'a>>,
+}
+
+impl<'a> LeafParts<'a> {
+    fn of(leaf: Node<'a>) -> Self {
+        let mut parts = Self { co: None, d: None, rt: None, st: None, ty: None };
+        for (name, value) in leaf.members().into_iter().flatten() {
+            match name {
+                "co" => parts.co = Some(value),
+                "d" => parts.d = Some(value),
+                "rt" => parts.rt = Some(value),
+                "st" => parts.st = Some(value),
+                "ty" => parts.ty = Some(value),
+                _ => {}
+            }
+        }
+        parts
+    }
+}
+
+/// Reads what matters of a leaf that was gone through.
+pub(super) fn read_parts<'a>(index: u64, leaf: &LeafParts<'a>) -> Result<Leaf<'a>, RatingError> {
+    let shape =
+        |kind: &str, reason: String| RatingError::Shape { index, kind: kind.to_string(), reason };
+    let name = needed(leaf.ty, "ty", Node::text).map_err(|reason| shape("leaf", reason))?;
+    let Some(kind) = Kind::of(name.as_bytes()) else { return Ok(Leaf::Other) };
+    let failed = |reason: String| shape(&name, reason);
+    let is_billing = needed(leaf.st, "st", Node::text).map_err(failed)? == BILLING_STREAM;
+    let data = || needed(leaf.d, "d", Some).map_err(failed);
+    Ok(match (kind, is_billing) {
+        (Kind::Usage(sort), false) => {
+            let usage = usage(sort, leaf).map_err(failed)?;
+            usage.map_or(Leaf::Other, Leaf::Usage)
+        }
+        (Kind::Card, true) => Leaf::Billing(Billing::Card(event(data()?).map_err(failed)?)),
+        (Kind::Contract, true) => Leaf::Billing(Billing::Contract(event(data()?).map_err(failed)?)),
+        (Kind::Opened, true) => Leaf::Billing(Billing::Opened(event(data()?).map_err(failed)?)),
+        (Kind::Closed, true) => Leaf::Billing(Billing::Closed(event(data()?).map_err(failed)?)),
         _ => Leaf::Other,
     })
 }
 
-/// The type of a leaf, from its end: `…,"ty":"…","v":1}` are the last members of every leaf.
-///
-/// What stands there is at the top level: the last brace closes the outermost object, and a
-/// quote inside of text has a backslash before it.
-fn kind(leaf: &[u8]) -> Option<&[u8]> {
-    let rest = leaf.strip_suffix(br#"","v":1}"#)?;
-    let from = rest.iter().rposition(|byte| *byte == b'"')? + 1;
-    let (before, kind) = rest.split_at(from);
-    (before.ends_with(br#","ty":""#) && !kind.contains(&b'\\')).then_some(kind)
+fn event<'a, D: Deserialize<'a>>(data: Node<'a>) -> Result<Box<D>, String> {
+    serde_json::from_str(data.raw()).map(Box::new).map_err(|error| error.to_string())
 }
 
-fn slow_kind(index: u64, leaf: &[u8]) -> Result<Vec<u8>, RatingError> {
-    #[derive(Deserialize)]
-    struct Typed {
-        ty: String,
+fn usage<'a>(sort: Sort, leaf: &LeafParts<'a>) -> Result<Option<Usage<'a>>, String> {
+    let data = needed(leaf.d, "d", Some)?;
+    let (mut attempt, mut heard, mut step, mut usage) = (None, None, None, None);
+    for (name, value) in members(data, "d")? {
+        match name {
+            "attempt" => attempt = Some(value),
+            "heard" => heard = Some(value),
+            "step" => step = Some(value),
+            "usage" => usage = Some(value),
+            _ => {}
+        }
     }
-    let typed: Typed = serde_json::from_slice(leaf).map_err(|error| RatingError::Shape {
-        index,
-        kind: "leaf".to_string(),
-        reason: error.to_string(),
-    })?;
-    Ok(typed.ty.into_bytes())
-}
-
-fn billing<'a, D: Deserialize<'a>>(
-    leaf: &'a [u8],
-    make: impl FnOnce(Box<D>) -> Billing,
-) -> Result<Leaf<'a>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow)]
-        d: &'a RawValue,
-        #[serde(borrow)]
-        st: Cow<'a, str>,
-    }
-    let wire: Wire<'a> = serde_json::from_slice(leaf)?;
-    if wire.st != BILLING_STREAM {
-        return Ok(Leaf::Other);
-    }
-    Ok(Leaf::Billing(make(Box::new(serde_json::from_str(wire.d.get())?))))
-}
-
-fn usage(sort: Sort, leaf: &[u8]) -> Result<Leaf<'_>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        #[serde(borrow, default)]
-        co: Option<Cow<'a, str>>,
-        #[serde(borrow)]
-        d: Data<'a>,
-        rt: i64,
-        #[serde(borrow)]
-        st: Cow<'a, str>,
-    }
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow)]
-        attempt: Cow<'a, str>,
-        #[serde(default)]
-        heard: Option<Heard>,
-        #[serde(borrow)]
-        step: Cow<'a, str>,
-        #[serde(borrow, default)]
-        usage: Option<&'a RawValue>,
-    }
-    let Wire { co, d, rt, st } = serde_json::from_slice(leaf)?;
-    if st == BILLING_STREAM {
-        return Ok(Leaf::Other);
-    }
-    let Some(raw) = d.usage else {
+    let attempt = needed(attempt, "d.attempt", Node::text)?;
+    let step = needed(step, "d.step", Node::text)?;
+    let heard = heard.map(read_heard).transpose()?;
+    let Some(usage) = usage else {
         return match sort {
-            Sort::Truth => Ok(Leaf::Other),
-            Sort::End | Sort::Checkpoint => Err(missing("it has no `d.usage`")),
+            Sort::Truth => Ok(None),
+            Sort::End | Sort::Checkpoint => Err("it has no `d.usage`".to_string()),
         };
     };
-    let run = co.ok_or_else(|| missing("it has no `co`, so it belongs to no run"))?;
-    let text = raw.get();
-    let figures: Figures<'_> = serde_json::from_str(text)?;
-    Ok(Leaf::Usage(Box::new(Usage {
-        sort,
-        run,
-        step: d.step,
-        attempt: d.attempt,
-        rt,
-        text,
-        figures,
-        heard: d.heard,
-    })))
+    let run = needed(leaf.co, "co", Node::text)?;
+    let rt = needed(leaf.rt, "rt", Node::integer)?;
+    let figures = figures(usage)?;
+    Ok(Some(Usage { sort, run, step, attempt, rt, text: usage.raw(), figures, heard }))
 }
 
-fn missing(what: &str) -> serde_json::Error {
-    serde::de::Error::custom(what)
+fn read_heard(heard: Node<'_>) -> Result<Heard, String> {
+    let (mut planned, mut started, mut exited) = (None, None, None);
+    for (name, value) in members(heard, "d.heard")? {
+        match name {
+            "exited" => exited = Some(value),
+            "planned" => planned = Some(value),
+            "started" => started = Some(value),
+            _ => {}
+        }
+    }
+    Ok(Heard {
+        planned: needed(planned, "d.heard.planned", Node::integer)?,
+        started: perhaps(started, "d.heard.started", Node::integer)?,
+        exited: needed(exited, "d.heard.exited", Node::integer)?,
+    })
+}
+
+fn figures(usage: Node<'_>) -> Result<Figures<'_>, String> {
+    let (mut allocated, mut released, mut started) = (None, None, None);
+    let (mut executor, mut class, mut requested) = (None, None, None);
+    let (mut outcome, mut fault, mut used) = (None, None, None);
+    for (name, value) in members(usage, "d.usage")? {
+        let place = match name {
+            "allocated_ms" => &mut allocated,
+            "class" => &mut class,
+            "executor" => &mut executor,
+            "fault" => &mut fault,
+            "outcome" => &mut outcome,
+            "released_ms" => &mut released,
+            "requested" => &mut requested,
+            "started_ms" => &mut started,
+            "used" => &mut used,
+            _ => continue,
+        };
+        *place = Some(value);
+    }
+    let egress = match used {
+        Some(used) => {
+            let found = members(used, "d.usage.used")?.find(|(name, _)| *name == "egress_bytes");
+            let egress = found.map(|(_, value)| value);
+            perhaps(egress, "d.usage.used.egress_bytes", Node::natural)?
+        }
+        None => None,
+    };
+    Ok(Figures {
+        executor: needed(executor, "d.usage.executor", Node::text)?,
+        class: needed(class, "d.usage.class", Node::text)?,
+        allocated: needed(allocated, "d.usage.allocated_ms", Node::integer)?,
+        released: needed(released, "d.usage.released_ms", Node::integer)?,
+        started: perhaps(started, "d.usage.started_ms", Node::integer)?,
+        requested: read_requested(needed(requested, "d.usage.requested", Some)?)?,
+        egress: egress.unwrap_or_default(),
+        is_lost: needed(outcome, "d.usage.outcome", Node::text)? == "lost",
+        fault: needed(fault, "d.usage.fault", read_fault)?,
+    })
+}
+
+fn read_fault(fault: Node<'_>) -> Option<Fault> {
+    Some(match fault.raw() {
+        r#""none""# => Fault::None,
+        r#""user""# => Fault::User,
+        r#""policy""# => Fault::Policy,
+        r#""infra""# => Fault::Infra,
+        _ => return None,
+    })
+}
+
+fn read_requested(requested: Node<'_>) -> Result<Requested<'_>, String> {
+    let (mut cpu, mut mem, mut disk, mut gpu) = (None, None, None, None);
+    for (name, value) in members(requested, "d.usage.requested")? {
+        match name {
+            "cpu_milli" => cpu = Some(value),
+            "disk_mib" => disk = Some(value),
+            "gpu" => gpu = Some(value),
+            "mem_mib" => mem = Some(value),
+            _ => {}
+        }
+    }
+    Ok(Requested {
+        cpu_milli: needed(cpu, "d.usage.requested.cpu_milli", Node::natural)?,
+        mem_mib: needed(mem, "d.usage.requested.mem_mib", Node::natural)?,
+        disk_mib: needed(disk, "d.usage.requested.disk_mib", Node::natural)?,
+        gpu: needed(gpu, "d.usage.requested.gpu", Some)?,
+    })
+}
+
+/// The members of an object, or which one it should be.
+fn members<'a>(
+    node: Node<'a>,
+    name: &str,
+) -> Result<impl Iterator<Item = (&'a str, Node<'a>)>, String> {
+    node.members().ok_or_else(|| format!("`{name}` is no object"))
+}
+
+/// What a member is, or that it is missing or has another form.
+pub(super) fn needed<'a, T>(
+    node: Option<Node<'a>>,
+    name: &str,
+    read: impl FnOnce(Node<'a>) -> Option<T>,
+) -> Result<T, String> {
+    perhaps(node, name, read)?.ok_or_else(|| format!("`{name}` is missing"))
+}
+
+fn perhaps<'a, T>(
+    node: Option<Node<'a>>,
+    name: &str,
+    read: impl FnOnce(Node<'a>) -> Option<T>,
+) -> Result<Option<T>, String> {
+    let Some(node) = node else { return Ok(None) };
+    read(node).map(Some).ok_or_else(|| format!("`{name}` has another form"))
 }

@@ -1,19 +1,22 @@
 //! The fold of one tenant's log: what is kept of each attempt until nothing more can follow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::RatingError;
 use super::attempt::{
-    Before, CLOCK_WINDOW_MS, Found, Live, Print, Record, Slot, TRUTH_WINDOW_MS, differs,
+    CLOCK_WINDOW_MS, CountsPrint, Found, Maybe, MaybeHeard, Print, Rates, Record, Slot,
+    TRUTH_WINDOW_MS, differs,
 };
+use super::attempts::Attempts;
 use super::book::{Book, Period, Since, in_force};
-use super::leaf::{Leaf, Sort, Usage, read};
-use super::names::{Id, Key, Shapes, Texts};
+use super::leaf::{Leaf, LeafParts, Sort, Usage, read, read_parts};
+use super::names::{Shapes, Texts};
 use super::notes::Notes;
 use super::prices::Prices;
 use super::slices::interval;
 use crate::billing::{PeriodClosed, RateCard};
+use crate::canonical::Reader;
 use crate::digest::Sha256Digest;
 
 /// What a ledger is asked for.
@@ -53,7 +56,7 @@ pub struct Ledger {
     pub(super) book: Book,
     pub(super) texts: Texts,
     pub(super) shapes: Shapes,
-    pub(super) attempts: BTreeMap<Key, Slot>,
+    pub(super) attempts: Attempts,
     /// What was odd since the last cut.
     pub(super) notes: Notes,
     /// The last size at which a closing cut the log.
@@ -62,6 +65,7 @@ pub struct Ledger {
     cuts: BTreeSet<u64>,
     last: Option<u64>,
     last_usage: Option<u64>,
+    reader: Reader,
 }
 
 impl Ledger {
@@ -87,13 +91,14 @@ impl Ledger {
             book,
             texts: Texts::default(),
             shapes: Shapes::default(),
-            attempts: BTreeMap::new(),
+            attempts: Attempts::default(),
             notes: Notes::default(),
             base: 0,
             crossed: BTreeSet::from([0]),
             cuts: BTreeSet::new(),
             last: None,
             last_usage: None,
+            reader: Reader::default(),
         })
     }
 
@@ -103,7 +108,8 @@ impl Ledger {
     /// # Errors
     /// Where it is not what its type says, or contradicts those before.
     pub fn foresee(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
-        if let Leaf::Billing(billing) = read(index, leaf)? {
+        let mut reader = Reader::default();
+        if let Leaf::Billing(billing) = read(index, leaf, &mut reader)? {
             self.account(index, billing)?;
         }
         Ok(())
@@ -126,12 +132,33 @@ impl Ledger {
     /// # Errors
     /// Where it stands before the one before, or is not what its type says.
     pub fn push(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
+        self.turn(index)?;
+        let mut reader = std::mem::take(&mut self.reader);
+        let taken = read(index, leaf, &mut reader).and_then(|leaf| self.take(index, leaf));
+        self.reader = reader;
+        taken
+    }
+
+    /// Takes the next leaf, which was read.
+    ///
+    /// # Errors
+    /// As [`Ledger::push`].
+    pub fn push_read(&mut self, index: u64, leaf: &LeafParts<'_>) -> Result<(), RatingError> {
+        self.turn(index)?;
+        self.take(index, read_parts(index, leaf)?)
+    }
+
+    fn turn(&mut self, index: u64) -> Result<(), RatingError> {
         if let Some(last) = self.last.filter(|last| index <= *last) {
             return Err(RatingError::Order { index, last });
         }
         self.cross(index);
         self.last = Some(index);
-        match read(index, leaf)? {
+        Ok(())
+    }
+
+    fn take(&mut self, index: u64, leaf: Leaf<'_>) -> Result<(), RatingError> {
+        match leaf {
             Leaf::Other => Ok(()),
             Leaf::Billing(billing) => self.account(index, billing),
             Leaf::Usage(usage) => {
@@ -144,6 +171,12 @@ impl Ledger {
     /// The last leaf that was pushed.
     pub fn last(&self) -> Option<u64> {
         self.last
+    }
+
+    /// Bytes of memory that are held for attempts: some for each that there was, and more for each
+    /// that something may still follow from.
+    pub fn held_bytes(&self) -> usize {
+        self.attempts.held()
     }
 
     /// Periods in the order in which they were opened.
@@ -164,18 +197,20 @@ impl Ledger {
     /// No leaf before this index, but those of the stream `billing`, can matter to a period that
     /// begins at `start` or later. `size` is how many leaves there are.
     pub fn needs_from(&self, start: i64, size: u64) -> u64 {
-        let lives = self.attempts.values().filter_map(|slot| match slot {
-            Slot::Live(live) => Some(&live.known),
+        let records = &self.attempts.records;
+        let lives = self.attempts.iter().filter_map(|(_, slot)| match slot {
+            Slot::Live(live) => Some(live.known),
             Slot::Closed { .. } => None,
         });
-        let needed = lives.filter(|known| match &known.end {
+        let needed = lives.filter(|known| match known.end.map(|end| records.get(end)) {
             None => true,
             Some(end) => {
                 let window = if end.is_lost { TRUTH_WINDOW_MS } else { CLOCK_WINDOW_MS };
                 end.rt >= start.saturating_sub(window)
             }
         });
-        needed.filter_map(|known| known.lowest()).min().unwrap_or(size)
+        let indexes = needed.flat_map(|known| known.all().map(|at| records.get(at).index));
+        indexes.min().unwrap_or(size)
     }
 
     /// Crosses all cuts up to and with this size: what is known now is what they counted.
@@ -185,11 +220,11 @@ impl Ledger {
             self.base = cut;
             self.crossed.insert(cut);
             self.notes = Notes::default();
-            for slot in self.attempts.values_mut() {
+            self.attempts.each(|slot, records| {
                 if let Slot::Live(live) = slot {
-                    live.before = Before::Same;
+                    live.settle(records);
                 }
-            }
+            });
             self.retire();
         }
     }
@@ -227,14 +262,11 @@ impl Ledger {
 
     fn attempt(&mut self, index: u64, usage: &Usage<'_>) -> Result<(), RatingError> {
         let record = self.record(index, usage)?;
-        let key = (Id::of(&usage.run, &mut self.texts), Id::of(&usage.attempt, &mut self.texts));
-        let fresh = || Slot::Live(Box::new(Live { before: Before::Nothing, ..Live::default() }));
-        let slot = self.attempts.entry(key).or_insert_with(fresh);
+        let (slot, records) = self.attempts.slot(&usage.run, &usage.attempt);
         let odd = match slot {
-            Slot::Live(live) => match live.known.judge(usage.sort, &record) {
+            Slot::Live(live) => match live.known.judge(records, usage.sort, &record) {
                 Ok(()) => {
-                    live.remember();
-                    live.known.take(usage.sort, record);
+                    live.take(records, usage.sort, record);
                     None
                 }
                 Err(odd) => odd,
@@ -242,7 +274,7 @@ impl Ledger {
             Slot::Closed { end, counts } => match usage.sort {
                 Sort::Checkpoint => Some(Found::AfterEnd),
                 Sort::End => differs(Some(*end), &record),
-                Sort::Truth => differs(*counts, &record),
+                Sort::Truth => differs(counts.get(*end), &record),
             },
         };
         if let Some(odd) = odd {
@@ -251,30 +283,34 @@ impl Ledger {
         Ok(())
     }
 
-    fn record(&mut self, index: u64, usage: &Usage<'_>) -> Result<Record, RatingError> {
+    pub(super) fn record(&mut self, index: u64, usage: &Usage<'_>) -> Result<Record, RatingError> {
         let figures = &usage.figures;
-        let requested = figures.requested.get();
-        let shape = self.shapes.number(&figures.executor, &figures.class, requested);
-        let shape = shape.map_err(|error| RatingError::Shape {
+        let shape = self.shapes.number(figures).map_err(|reason| RatingError::Shape {
             index,
             kind: "usage".to_string(),
-            reason: format!("`d.usage.requested`: {error}"),
+            reason,
         })?;
+        let requested = &figures.requested;
         let mut print: Print = [0; 16];
         print.copy_from_slice(&Sha256Digest::of(usage.text.as_bytes()).0[..16]);
         Ok(Record {
             index,
             rt: usage.rt,
-            allocated: figures.allocated_ms,
-            released: figures.released_ms,
-            started: figures.started_ms,
-            heard: usage.heard.map(Box::new),
-            egress: figures.used.egress_bytes,
+            allocated: figures.allocated,
+            released: figures.released,
+            started: Maybe::of(figures.started),
+            heard: MaybeHeard::of(usage.heard),
+            egress: figures.egress,
+            rates: Rates {
+                cpu_milli: requested.cpu_milli,
+                mem_mib: requested.mem_mib,
+                disk_mib: requested.disk_mib,
+            },
             step: self.texts.number(&usage.step),
             shape,
             print,
             fault: figures.fault,
-            is_lost: figures.outcome == "lost",
+            is_lost: figures.is_lost,
         })
     }
 
@@ -283,21 +319,23 @@ impl Ledger {
     fn retire(&mut self) {
         let Some(horizon) = self.horizon() else { return };
         let prices = Prices::new(&self.book, self.base);
-        for slot in self.attempts.values_mut() {
-            let Slot::Live(live) = slot else { continue };
-            let Some(end) = &live.known.end else { continue };
+        self.attempts.each(|slot, records| {
+            let Slot::Live(live) = *slot else { return };
+            let Some(end) = live.known.end.map(|end| records.get(end)) else { return };
             let window = if end.is_lost { TRUTH_WINDOW_MS } else { CLOCK_WINDOW_MS };
-            if !matches!(live.before, Before::Same) || end.rt >= horizon.saturating_sub(window) {
-                continue;
+            if !live.is_settled() || end.rt >= horizon.saturating_sub(window) {
+                return;
             }
-            let counts = live.known.counts();
+            let counts = live.known.counts(records);
             let is_behind = counts
                 .is_none_or(|counts| interval(counts, prices.rules(counts), |_| {}).end <= horizon);
             if is_behind {
-                let counts = counts.map(|counts| counts.record.print);
-                *slot = Slot::Closed { end: end.print, counts };
+                let end = end.print;
+                let counts = CountsPrint::of(counts.map(|counts| counts.record.print), end);
+                live.known.all().for_each(|at| records.remove(at));
+                *slot = Slot::Closed { end, counts };
             }
-        }
+        });
     }
 
     /// Before this instant every period is closed, and none can be opened.

@@ -14,6 +14,7 @@
 
 mod amount;
 mod attempt;
+mod attempts;
 mod book;
 mod corrections;
 mod csv;
@@ -22,6 +23,7 @@ mod draft;
 mod error;
 mod fact;
 mod focus;
+mod index;
 mod invoice;
 mod leaf;
 mod ledger;
@@ -29,22 +31,26 @@ mod lines;
 mod names;
 mod notes;
 mod prices;
+mod recall;
+mod records;
 mod rows;
 mod slices;
 mod statement;
 
+pub use attempt::CLOCK_WINDOW_MS;
 pub use book::Period;
 pub use csv::{LINES_HEADER, lines_csv};
 pub use currency::NO_CURRENCY;
 pub use draft::Draft;
 pub use error::RatingError;
-pub use fact::{Fact, FactClass, FactSink, Row, USAGE_HEADER, fault_word};
+pub use fact::{Fact, FactClass, FactSink, ToldFact, USAGE_HEADER, fault_word};
 pub use focus::{FocusWriter, NoUsage, focus_csv};
 pub use invoice::{INVOICE_FORMAT, Invoice, InvoiceLine, InvoiceLog, InvoicePeriod, Posting};
+pub use leaf::LeafParts;
 pub use ledger::{Ledger, Options, Span};
 pub use lines::{Line, LineClass};
 pub use notes::{Anomaly, MOST_NAMED, Notes};
-pub use rows::{Merge, Roots, merge};
+pub use rows::{Merge, Roots, Row, RowRef, Rows, merge};
 pub use statement::{Closed, Statement};
 
 /// Version of the rule, recorded in closings.

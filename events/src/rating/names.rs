@@ -1,13 +1,13 @@
-//! Names that come again and again, kept once, and keys that are small.
+//! Names that come again and again, kept once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-use uuid::Uuid;
-
 use super::RatingError;
+use super::attempt::Record;
+use super::leaf::{Figures, needed};
 use crate::billing::Meter;
+use crate::canonical::Node;
 
 /// Texts by number.
 #[derive(Debug, Default)]
@@ -33,38 +33,6 @@ impl Texts {
     }
 }
 
-/// An id: sixteen bytes where it is written as a UUID is, else the number of its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Id {
-    Uuid([u8; 16]),
-    Text(u32),
-}
-
-impl Id {
-    pub(super) fn of(text: &str, texts: &mut Texts) -> Self {
-        let mut buffer = Uuid::encode_buffer();
-        match Uuid::try_parse(text) {
-            Ok(id) if id.hyphenated().encode_lower(&mut buffer) == text => {
-                Self::Uuid(*id.as_bytes())
-            }
-            _ => Self::Text(texts.number(text)),
-        }
-    }
-
-    pub(super) fn text(self, texts: &Texts) -> Arc<str> {
-        match self {
-            Self::Uuid(bytes) => {
-                let mut buffer = Uuid::encode_buffer();
-                Arc::from(&*Uuid::from_bytes(bytes).hyphenated().encode_lower(&mut buffer))
-            }
-            Self::Text(number) => texts.text(number),
-        }
-    }
-}
-
-/// An attempt: the run and the attempt's own id.
-pub(super) type Key = (Id, Id);
-
 /// What an attempt occupied, and where: alike for many attempts.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -73,15 +41,36 @@ pub(super) struct Shape {
     pub meters: Vec<ShapeMeter>,
 }
 
-/// How much of a meter each millisecond counts.
+/// A meter of a shape.
 #[derive(Debug)]
 pub(super) struct ShapeMeter {
     pub meter: Meter,
     /// Its name with what it is of, as the usage file has it.
     pub key: Arc<str>,
-    /// Units each millisecond; for egress nothing.
-    pub rate: u64,
-    pub gpu: Option<(String, String)>,
+    /// Which devices, and how many.
+    pub gpu: Option<Devices>,
+}
+
+/// Devices of one kind.
+#[derive(Debug)]
+pub(super) struct Devices {
+    pub model: String,
+    pub mode: String,
+    pub count: u64,
+}
+
+impl ShapeMeter {
+    /// Units each millisecond; of egress nothing.
+    pub(super) fn rate(&self, record: &Record) -> u64 {
+        match self.meter {
+            Meter::CpuMilliMs => record.rates.cpu_milli,
+            Meter::MemMibMs => record.rates.mem_mib,
+            Meter::DiskMibMs => record.rates.disk_mib,
+            Meter::RunnerMs => 1,
+            Meter::EgressBytes => 0,
+            Meter::GpuMs => self.gpu.as_ref().map_or(0, |devices| devices.count),
+        }
+    }
 }
 
 /// Shapes by number.
@@ -92,39 +81,21 @@ pub(super) struct Shapes {
     scratch: Vec<u8>,
 }
 
-#[derive(Deserialize)]
-struct Requested {
-    cpu_milli: u64,
-    mem_mib: u64,
-    disk_mib: u64,
-    gpu: Vec<Gpu>,
-}
-
-#[derive(Deserialize)]
-struct Gpu {
-    count: u64,
-    mode: String,
-    model: String,
-}
-
 impl Shapes {
-    /// The number of a shape; `requested` is its JSON text.
-    pub(super) fn number(
-        &mut self,
-        executor: &str,
-        class: &str,
-        requested: &str,
-    ) -> Result<u32, serde_json::Error> {
+    /// The number of the shape of an attempt.
+    pub(super) fn number(&mut self, figures: &Figures<'_>) -> Result<u32, String> {
+        let (executor, class) = (&*figures.executor, &*figures.class);
+        let gpu = figures.requested.gpu;
         self.scratch.clear();
         for part in [executor, class] {
             self.scratch.extend_from_slice(&(part.len() as u64).to_be_bytes());
             self.scratch.extend_from_slice(part.as_bytes());
         }
-        self.scratch.extend_from_slice(requested.as_bytes());
+        self.scratch.extend_from_slice(gpu.raw().as_bytes());
         if let Some(number) = self.numbers.get(self.scratch.as_slice()) {
             return Ok(*number);
         }
-        let meters = meters(serde_json::from_str(requested)?);
+        let meters = meters(gpu)?;
         let number = u32::try_from(self.shapes.len()).unwrap_or(u32::MAX);
         self.numbers.insert(self.scratch.clone(), number);
         self.shapes.push(Shape { executor: Arc::from(executor), class: Arc::from(class), meters });
@@ -136,25 +107,31 @@ impl Shapes {
     }
 }
 
-fn meters(requested: Requested) -> Vec<ShapeMeter> {
-    let plain = |meter, key: &str, rate| ShapeMeter { meter, key: Arc::from(key), rate, gpu: None };
+fn meters(gpu: Node<'_>) -> Result<Vec<ShapeMeter>, String> {
+    let plain = |meter, key: &str| ShapeMeter { meter, key: Arc::from(key), gpu: None };
     let mut meters = vec![
-        plain(Meter::CpuMilliMs, "cpu_milli_ms", requested.cpu_milli),
-        plain(Meter::MemMibMs, "mem_mib_ms", requested.mem_mib),
-        plain(Meter::DiskMibMs, "disk_mib_ms", requested.disk_mib),
-        plain(Meter::RunnerMs, "runner_ms", 1),
-        plain(Meter::EgressBytes, "egress_bytes", 0),
+        plain(Meter::CpuMilliMs, "cpu_milli_ms"),
+        plain(Meter::MemMibMs, "mem_mib_ms"),
+        plain(Meter::DiskMibMs, "disk_mib_ms"),
+        plain(Meter::RunnerMs, "runner_ms"),
+        plain(Meter::EgressBytes, "egress_bytes"),
     ];
     let mut devices: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for gpu in requested.gpu {
-        let count = devices.entry((gpu.model, gpu.mode)).or_default();
-        *count = count.saturating_add(gpu.count);
+    let items = gpu.items().ok_or("`d.usage.requested.gpu` is no array")?;
+    for one in items {
+        let text = |name: &str| {
+            needed(one.member(name), name, Node::text).map(std::borrow::Cow::into_owned)
+        };
+        let added = needed(one.member("count"), "count", Node::natural)?;
+        let count = devices.entry((text("model")?, text("mode")?)).or_default();
+        *count = count.saturating_add(added);
     }
-    for ((model, mode), rate) in devices {
+    for ((model, mode), count) in devices {
         let key = Arc::from(format!("gpu_ms/{model}/{mode}"));
-        meters.push(ShapeMeter { meter: Meter::GpuMs, key, rate, gpu: Some((model, mode)) });
+        let gpu = Some(Devices { model, mode, count });
+        meters.push(ShapeMeter { meter: Meter::GpuMs, key, gpu });
     }
-    meters
+    Ok(meters)
 }
 
 /// A product of whole numbers, or the error that says which grew too large.

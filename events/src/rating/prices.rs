@@ -229,6 +229,6 @@ fn holds(price: &Price, shape: &Shape, meter: &ShapeMeter) -> bool {
     price.meter == meter.meter
         && is(&price.matches.class, Some(&*shape.class))
         && is(&price.matches.executor, Some(&*shape.executor))
-        && is(&price.matches.gpu_model, gpu.map(|gpu| gpu.0.as_str()))
-        && is(&price.matches.mode, gpu.map(|gpu| gpu.1.as_str()))
+        && is(&price.matches.gpu_model, gpu.map(|gpu| gpu.model.as_str()))
+        && is(&price.matches.mode, gpu.map(|gpu| gpu.mode.as_str()))
 }

@@ -35,10 +35,10 @@ pub(super) struct Interval {
 /// The interval by the rules; says what is odd about it.
 pub(super) fn interval(counts: Counts<'_>, rules: Rules, mut odd: impl FnMut(Found)) -> Interval {
     let record = counts.record;
-    let heard = record.heard.as_deref();
+    let heard = record.heard.get();
     let (allocated, started, mut end) = match (rules.clock, heard) {
         (Clock::Orchestrator, Some(heard)) => (heard.planned, heard.started, heard.exited),
-        _ => (record.allocated, record.started, record.released),
+        _ => (record.allocated, record.started.get(), record.released),
     };
     let mut start = match rules.bill {
         Bill::Allocated => allocated,
@@ -109,7 +109,7 @@ pub(super) fn cut(
                         i128::from(counts.record.egress)
                     }
                     Meter::EgressBytes => 0,
-                    _ => times("a quantity", i128::from(unit.rate), duration)?,
+                    _ => times("a quantity", i128::from(unit.rate(counts.record)), duration)?,
                 };
                 if quantity > 0 {
                     let is_billed = is_billed && group != UNPRICED;

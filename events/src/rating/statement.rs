@@ -3,12 +3,12 @@
 use super::book::Period;
 use super::csv::lines_csv;
 use super::draft::Draft;
-use super::fact::{Fact, Row, USAGE_HEADER};
+use super::fact::{Fact, USAGE_HEADER};
 use super::invoice::{Invoice, Posting, postings};
 use super::ledger::Ledger;
 use super::lines::{Billed, Line, bill};
 use super::notes::Notes;
-use super::rows::Roots;
+use super::rows::{Roots, Row};
 use super::{RATING, RatingError};
 use crate::billing::{CreditTaken, PeriodClosed, PeriodTotal, Whole};
 use crate::digest::Sha256Digest;
@@ -99,12 +99,12 @@ impl Ledger {
         let mut facts: Vec<Fact> = Vec::new();
         let draft = self.draft(period, size, &mut facts)?;
         let mut rows: Vec<(Row, Fact)> =
-            facts.into_iter().map(|fact| (Row::of(&fact), fact)).collect();
+            facts.into_iter().map(|fact| (Row::of(fact.told()), fact)).collect();
         rows.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut roots = Roots::new();
         let mut facts = Vec::with_capacity(rows.len());
         for (row, fact) in rows {
-            roots.push(row)?;
+            roots.push(row.lent())?;
             facts.push(fact);
         }
         Ok(Statement { facts, ..draft.finish(&roots)? })
@@ -116,7 +116,7 @@ impl Statement {
     pub fn usage_csv(&self) -> Vec<u8> {
         let mut out = USAGE_HEADER.as_bytes().to_vec();
         for fact in &self.facts {
-            fact.row(&mut out);
+            fact.told().row(&mut out);
         }
         out
     }

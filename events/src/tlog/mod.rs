@@ -29,6 +29,6 @@ pub use proof::{
     verify_inclusion,
 };
 pub use tile::{
-    ENTRY_TILE_WIDTH, EntryTileError, InvalidTilePath, Tile, TileLevel, encode_entries, hash_tile,
-    parse_entries,
+    ENTRY_TILE_WIDTH, EntryTileError, InvalidTilePath, MAX_ENTRY_TILE, Tile, TileLevel,
+    encode_entries, entries, hash_tile, parse_entries,
 };

@@ -7,6 +7,8 @@ use crate::digest::Sha256Digest;
 
 /// Hashes or entries in a full tile.
 pub const ENTRY_TILE_WIDTH: u64 = 256;
+/// Bytes of a tile of entries at most: each has its length in two bytes.
+pub const MAX_ENTRY_TILE: u64 = ENTRY_TILE_WIDTH * (2 + 0xffff);
 
 /// What a tile holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,15 +165,27 @@ pub fn encode_entries<'a>(
 
 /// Reads a tile of entries.
 pub fn parse_entries(tile: &[u8]) -> Result<Vec<&[u8]>, EntryTileError> {
-    let mut entries = Vec::new();
-    let mut rest = tile;
-    while !rest.is_empty() {
-        let truncated = EntryTileError::Truncated(entries.len());
-        let (length, behind) = rest.split_first_chunk::<2>().ok_or(truncated.clone())?;
-        let length = usize::from(u16::from_be_bytes(*length));
-        let (entry, behind) = behind.split_at_checked(length).ok_or(truncated)?;
-        entries.push(entry);
+    entries(tile).collect()
+}
+
+/// The entries of a tile one by one. Behind an error there are no more.
+pub fn entries(tile: &[u8]) -> impl Iterator<Item = Result<&[u8], EntryTileError>> {
+    let (mut rest, mut count) = (tile, 0);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let Some((entry, behind)) = split_entry(rest) else {
+            rest = &[];
+            return Some(Err(EntryTileError::Truncated(count)));
+        };
         rest = behind;
-    }
-    Ok(entries)
+        count += 1;
+        Some(Ok(entry))
+    })
+}
+
+fn split_entry(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, behind) = bytes.split_first_chunk::<2>()?;
+    behind.split_at_checked(usize::from(u16::from_be_bytes(*length)))
 }

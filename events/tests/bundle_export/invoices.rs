@@ -109,6 +109,29 @@ async fn what_is_left_out_before_the_opening_does_not_change_the_bill() {
 }
 
 #[tokio::test]
+async fn what_was_left_out_and_matters_after_all_is_said_and_not_called_damage() {
+    let record = Record::new();
+    let run = "run/00000000-0000-7000-9000-00000000000a";
+    let ended = |ran_ms| billed::exited("late", 77, billed::START, ran_ms, "none");
+    billed::append(&record, "acme", run, &[ended(1_000)]).await;
+    record.append("acme", 300).await;
+    billed::open(&record, "acme", 4).await;
+    // Something else is said of it, which the whole log knows for a contradiction.
+    billed::append(&record, "acme", run, &[ended(2_000)]).await;
+    let event = billed::closing(&record, "acme").await;
+    billed::bill(&record, "acme", BillingEvent::PeriodClosed(event)).await;
+    let whole = record.folder.path().join("whole");
+    export(&record, &order("acme"), &whole).await.expect("exported");
+    check(&record, &whole).expect("accepted");
+    let since = record.folder.path().join("since");
+    let trimmed = Order { since_opening: true, ..order("acme") };
+    let error = export(&record, &trimmed, &since).await.expect_err("it cannot be judged");
+    assert!(matches!(error, ExportError::TooMuch(_)), "{error}");
+    assert!(error.to_string().contains("export it whole"), "{error}");
+    assert!(!since.exists());
+}
+
+#[tokio::test]
 async fn earlier_tiles_are_there_where_prices_were_recorded_in_them() {
     let record = Record::new();
     billed::open(&record, "acme", 0).await;

@@ -90,7 +90,7 @@ fn facts_streamed_and_merged_make_the_same_statement() {
     for row in merge(parts) {
         let row = row.expect("a row");
         csv.extend_from_slice(row.csv());
-        roots.push(row).expect("in order");
+        roots.push(row.lent()).expect("in order");
     }
     assert_eq!(csv, whole.usage_csv());
     let streamed = draft.finish(&roots).expect("all rows");
@@ -101,8 +101,42 @@ fn facts_streamed_and_merged_make_the_same_statement() {
     assert!(matches!(draft.finish(&Roots::new()), Err(RatingError::Rows { .. })));
     short.sort();
     let mut roots = Roots::new();
-    roots.push(short[1].clone()).expect("a row");
-    assert!(matches!(roots.push(short[0].clone()), Err(RatingError::Rows { .. })));
+    roots.push(short[1].lent()).expect("a row");
+    assert!(matches!(roots.push(short[0].lent()), Err(RatingError::Rows { .. })));
+}
+
+/// Bytes that are held for each attempt of a closed period of so many, and for each of as many in
+/// the next.
+fn bytes_an_attempt(count: i64) -> (usize, usize) {
+    let mut log = Log::with(hourly(1, SIXTY_CENTS));
+    log.open("p2", 10 * DAY, 20 * DAY);
+    let mut period = |name: &str, from: i64| {
+        for n in 0..count {
+            let at = from + n * DAY / count;
+            let id = format!("0199a000-0000-7000-8000-{at:012x}");
+            log.checkpoint(&id, &span(at, at + HOUR));
+            log.exited(&id, &span(at, at + 2 * HOUR));
+        }
+        log.at(from + 15 * DAY).close(name);
+        log.size()
+    };
+    let closed = [period("p1", 0), period("p2", 10 * DAY)];
+    let mut ledger = Ledger::new(options()).expect("a ledger");
+    let mut held = Vec::new();
+    for (index, leaf) in (0..).zip(&log.leaves) {
+        ledger.push(index, leaf).expect("a leaf");
+        if closed.contains(&(index + 1)) {
+            held.push(ledger.held_bytes() / count as usize);
+        }
+    }
+    (held[0], held[1] - held[0])
+}
+
+#[test]
+fn an_attempt_takes_few_bytes_and_what_it_said_is_let_go_of_behind_its_period() {
+    let (first, next) = bytes_an_attempt(4_000);
+    assert!(first <= 230, "{first} bytes for an attempt");
+    assert!(next <= 110, "{next} bytes for an attempt that is settled");
 }
 
 #[test]

@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 use dagbook_events::access::Permission;
+use dagbook_events::admission::money::{Terms, run_cost};
+use dagbook_events::billing::BILLING_STREAM;
 use dagbook_events::dag::{self, PlanDifference, PlanFacts, plan_difference};
 use dagbook_events::ids::{RunId, StepKey, StreamName, TenantId};
 use dagbook_events::pipeline::PipelineVersion;
+use dagbook_events::ports::EventStore;
 use dagbook_events::project::{AttemptView, RunView, Surroundings, why_run, why_step};
-use dagbook_events::run::Ask;
 use dagbook_events::run::event::Submitted;
+use dagbook_events::run::{Ask, RunFact};
 use dagbook_events::time::Timestamp;
 use dagbook_events::value::Value;
 use futures_util::StreamExt as _;
@@ -19,10 +22,11 @@ use super::error::AppError;
 use super::listing::{self, RunHead};
 use super::pipelines;
 use super::principal::Principal;
-use super::reports::{self, RunFilter, RunRow, WhyReport};
+use super::reports::{self, CostReport, RunFilter, RunReport, RunRow, WhyReport};
 use super::retention;
 use super::services::Services;
 use super::source::Loaded;
+use super::streams;
 use super::submit::{Again, RetryError, Stamp, repetition, submission};
 use super::waits;
 
@@ -122,6 +126,36 @@ pub async fn view(services: &Services, tenant: &TenantId, run: RunId) -> Result<
         return Err(AppError::not_found("run", run));
     }
     Ok(RunView::fold(&facts))
+}
+
+/// A run in full, with what it came to.
+pub async fn report(
+    services: &Services,
+    tenant: &TenantId,
+    run: RunId,
+) -> Result<(RunView, RunReport), AppError> {
+    let facts = services.recorder.facts(tenant, run).await?;
+    if facts.is_empty() {
+        return Err(AppError::not_found("run", run));
+    }
+    let view = RunView::fold(&facts);
+    let mut report = reports::run::run(&view, true);
+    let now = services.clock.now();
+    report.cost = cost(services.store.as_ref(), tenant, (&view, &facts), Some(now)).await?;
+    Ok((view, report))
+}
+
+/// What a run came to at the prices of its tenant; until `now`, where it goes on.
+pub async fn cost(
+    store: &dyn EventStore,
+    tenant: &TenantId,
+    (view, facts): (&RunView, &[RunFact]),
+    now: Option<Timestamp>,
+) -> Result<Vec<CostReport>, AppError> {
+    let stream = StreamName::new(BILLING_STREAM).map_err(|e| AppError::Internal(e.to_string()))?;
+    let terms = streams::load::<Terms>(store, tenant, &stream).await?.state;
+    let costs = run_cost(&terms, &view.state.plan, facts, now);
+    Ok(costs.iter().map(CostReport::of).collect())
 }
 
 /// An attempt at a step, by its number from 1.

@@ -8,6 +8,7 @@ mod logs;
 mod options;
 mod pages;
 mod request;
+mod sender;
 mod upload;
 
 pub use bundle::Unpacked;

@@ -50,6 +50,8 @@ pub struct ClientOptions {
     pub ca_file: Option<PathBuf>,
     /// How long a request may take that is answered at once.
     pub timeout: Duration,
+    /// How long one may take for which a tenant's log is gone through.
+    pub rating: Duration,
     /// How long all tries of a request may take together.
     pub patience: Duration,
 }
@@ -89,6 +91,7 @@ impl ClientOptions {
             tenant: None,
             ca_file: None,
             timeout: Duration::from_secs(40),
+            rating: Duration::from_secs(660),
             patience: Duration::from_secs(60),
         })
     }

@@ -1,5 +1,6 @@
 //! One request: tried again where that can change nothing twice.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::error::PROBLEM_MAX;
+use super::sender::{SILENCE, http, reason, takes_long};
 use super::{ClientError, ClientOptions, Problem};
 
 /// Where the API is.
@@ -29,14 +31,14 @@ const ANSWER_MAX: usize = 256 << 20;
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,
-    server: Url,
-    patience: Duration,
-    timeout: Duration,
+    options: Arc<ClientOptions>,
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client").field("server", &self.server.as_str()).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("server", &self.options.server.as_str())
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,47 +52,13 @@ pub(super) struct Body {
 impl Client {
     /// A client of the server. Nothing is sent yet.
     pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
-        let setup = |what: &str| ClientError::Setup(what.to_string());
-        let mut headers = HeaderMap::new();
-        if let Some(token) = &options.token {
-            let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-                .map_err(|_| setup("the token cannot be sent"))?;
-            value.set_sensitive(true);
-            headers.insert(header::AUTHORIZATION, value);
-        }
-        if let Some(tenant) = &options.tenant {
-            let value = HeaderValue::from_str(tenant)
-                .map_err(|_| setup("the tenant's name cannot be sent"))?;
-            headers.insert(HeaderName::from_static("dagbook-tenant"), value);
-        }
-        // A redirect could carry the token elsewhere.
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("dagbook/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .connect_timeout(Duration::from_secs(10))
-            .read_timeout(Duration::from_secs(60));
-        if let Some(file) = &options.ca_file {
-            let shown = file.display();
-            let pem = std::fs::read(file)
-                .map_err(|e| ClientError::Setup(format!("cannot read {shown}: {e}")))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|found| !found.is_empty())
-                .ok_or_else(|| ClientError::Setup(format!("{shown} holds no certificate (PEM)")))?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let http = builder
-            .build()
-            .map_err(|e| ClientError::Setup(format!("no client can be made: {}", reason(&e))))?;
-        let (server, patience) = (options.server.clone(), options.patience);
-        Ok(Self { http, server, patience, timeout: options.timeout })
+        let options = Arc::new(options.clone());
+        Ok(Self { http: http(&options, SILENCE)?, options })
     }
 
     /// The server's address, for people.
     pub fn server(&self) -> &str {
-        self.server.as_str().trim_end_matches('/')
+        self.options.server.as_str().trim_end_matches('/')
     }
 
     /// Reads.
@@ -144,7 +112,8 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let (headers, body) = (HeaderMap::new(), json(body)?);
-        let response = self.once(Method::PATCH, path, headers, body, Some(self.timeout)).await?;
+        let response =
+            self.once(Method::PATCH, path, headers, body, Some(self.options.timeout)).await?;
         let bytes = self.whole(response).await?;
         self.parse(&bytes)
     }
@@ -168,9 +137,20 @@ impl Client {
         body: Body,
     ) -> Result<Bytes, ClientError> {
         let mut tries = self.tries(false);
+        let patient = match takes_long(path) {
+            true => {
+                let rating = self.options.rating;
+                Some(Self { http: http(&self.options, rating)?, options: self.options.clone() })
+            }
+            false => None,
+        };
+        let (this, timeout) = match &patient {
+            Some(patient) => (patient, self.options.rating),
+            None => (self, self.options.timeout),
+        };
         loop {
             let (method, headers, body) = (method.clone(), headers.clone(), body.clone());
-            let answered = match self.once(method, path, headers, body, Some(self.timeout)).await {
+            let answered = match this.once(method, path, headers, body, Some(timeout)).await {
                 Ok(response) => self.whole(response).await,
                 Err(error) => Err(error),
             };
@@ -184,7 +164,7 @@ impl Client {
     /// The tries of one request that may be sent again.
     /// A server that answered a moment ago is waited for longer than one that nobody saw.
     pub(super) fn tries(&self, was_there: bool) -> Tries {
-        Tries { begun: Instant::now(), made: 0, patience: self.patience, was_there }
+        Tries { begun: Instant::now(), made: 0, patience: self.options.patience, was_there }
     }
 
     /// One try. An answer that is no success is an error already.
@@ -226,7 +206,8 @@ impl Client {
     }
 
     fn url(&self, path: &str) -> Result<Url, ClientError> {
-        let joined = self.server.join(API).and_then(|api| api.join(path.trim_start_matches('/')));
+        let joined =
+            self.options.server.join(API).and_then(|api| api.join(path.trim_start_matches('/')));
         joined.map_err(|error| ClientError::Setup(format!("`{path}` is no path: {error}")))
     }
 
@@ -330,22 +311,6 @@ pub(super) fn pause(tries: u32, asked: Option<Duration>) -> Duration {
     let _ = getrandom::fill(&mut byte);
     let spread = usual / 2 + usual / 512 * u32::from(byte[0]);
     asked.unwrap_or_default().saturating_add(spread.min(LONGEST_WAIT / 4)).min(LONGEST_WAIT)
-}
-
-/// The innermost cause: what a person can do something about. Never an address or a header.
-fn reason(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "no answer in time".to_string();
-    }
-    let mut at: &dyn std::error::Error = error;
-    while let Some(inner) = at.source() {
-        at = inner;
-    }
-    let text = at.to_string();
-    match text.strip_suffix(|c: char| c == ')').and_then(|t| t.rsplit_once(" (os error ")) {
-        Some((said, _)) => said.to_lowercase(),
-        None => text,
-    }
 }
 
 /// A path segment, whatever is in it.

@@ -53,6 +53,10 @@ pub struct HttpLimits {
     pub body_bytes: Option<u32>,
     /// How long a request is worked on.
     pub request_ms: Option<u64>,
+    /// The same where a tenant's log is rated or a bundle is planned.
+    pub rating_ms: Option<u64>,
+    /// Logs that are rated at one time, for requests.
+    pub ratings: Option<u32>,
     /// How long a client may take for a request's head.
     pub head_ms: Option<u64>,
     /// How often a silent stream says that it is there.
@@ -83,8 +87,9 @@ pub(super) fn limits(table: toml::Table) -> Result<HttpLimits, String> {
         limits.followers_per_tenant,
         limits.connections,
         limits.body_bytes,
+        limits.ratings,
     ];
-    let times = [limits.request_ms, limits.head_ms, limits.heartbeat_ms];
+    let times = [limits.request_ms, limits.rating_ms, limits.head_ms, limits.heartbeat_ms];
     if counts.contains(&Some(0)) || times.contains(&Some(0)) {
         return Err("`http_limits`: nothing there can be 0".to_string());
     }

@@ -236,6 +236,7 @@ impl Server {
             config: options.config.clone(),
             leads: server.leads(),
             metrics: server.telemetry.metrics.clone(),
+            pace: reconciling::Pace::default(),
         };
         server.feed("the reconciliation", reconciliation.run());
         let upkeep = upkeep::Upkeep {

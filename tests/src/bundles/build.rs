@@ -12,13 +12,16 @@ use dagbook_events::journal::bundle::manifest::{
     Control, FileEntry, Head, Kind, LogPart, MANIFEST_FORMAT, Manifest, PeriodPart, RATING,
 };
 use dagbook_events::journal::bundle::{VERIFY_PROGRAM, VERIFY_TEXT};
-use dagbook_events::rating::{Ledger, Options};
+use dagbook_events::rating::{Ledger, Options, Statement};
 use dagbook_events::time::Timestamp;
 use dagbook_events::tlog::{
     Checkpoint, Cosignature, Note, TileLevel, VerifierKey, consistency_proof, cosigned_message,
     encode_entries, hash_tile, leaf_hash, root,
 };
 use serde_json::Value;
+
+use super::history::History;
+use super::large::Files;
 
 pub const TENANT: &str = "acme";
 pub const ORIGIN: &str = "books.example/t/acme/2";
@@ -83,6 +86,8 @@ pub struct Wanted {
 pub struct Bundle {
     pub files: BTreeMap<String, Vec<u8>>,
     pub manifest: Manifest,
+    /// Files that were written before.
+    written: Vec<FileEntry>,
 }
 
 /// The types and data of leaves that are read here.
@@ -132,7 +137,8 @@ impl Bundle {
             start: head(wanted.start),
             tiles,
         };
-        let mut this = Self { files: BTreeMap::new(), manifest: manifest(log) };
+        let manifest = manifest(log);
+        let mut this = Self { files: BTreeMap::new(), manifest, written: Vec::new() };
         this.put_tiles(leaves, &hashes);
         this.put_heads(wanted, &hashes, key);
         this.put(layout::RULE, VERIFY_TEXT);
@@ -143,6 +149,48 @@ impl Bundle {
         }
         this.seal(key);
         this
+    }
+
+    /// Writes a bundle of so many attempts to a folder, with its one invoice or without. Returns
+    /// how many events it has.
+    pub fn write_large(
+        folder: &Path,
+        seed: u64,
+        attempts: u64,
+        is_invoice: bool,
+        key: &Key,
+    ) -> u64 {
+        let mut files = History::large_to(seed, attempts, Files::new(folder));
+        let hashes = std::mem::take(&mut files.hashes);
+        let size = hashes.len() as u64;
+        let head = |size: u64| Head { root: root(&hashes[..size as usize]), size };
+        let (end, start) = (head(size), head(size / 2));
+        let log = LogPart { end, first: 0, origin: ORIGIN.to_string(), start, tiles: Vec::new() };
+        let extent: Extent = log.extent();
+        for tile in extent.leaf_hash_tiles().chain(extent.upper_tiles()) {
+            let range = |start: u64, end: u64| root(&hashes[start as usize..end as usize]);
+            files.put(&tile.to_string(), &hash_tile(&tile, range));
+        }
+        let manifest = manifest(log);
+        let mut this = Self { files: BTreeMap::new(), manifest, written: files.listed };
+        let wanted = Wanted { period: None, first: 0, start: size / 2, witnesses: 1 };
+        this.put_heads(&wanted, &hashes, key);
+        this.put(layout::RULE, VERIFY_TEXT);
+        this.put(layout::PROGRAM, VERIFY_PROGRAM);
+        this.manifest.control.events = size;
+        let (_, statement) = files.closed.expect("it was closed");
+        if is_invoice {
+            this.put_statement(&statement);
+            this.put_published(&files.first);
+        } else {
+            let of_money = |file: &FileEntry| layout::is_of_money(&file.path);
+            for file in this.written.extract_if(.., |file| of_money(file)) {
+                fs::remove_file(folder.join(file.path)).expect("removed");
+            }
+        }
+        this.seal(key);
+        this.write(folder);
+        size
     }
 
     pub fn put(&mut self, path: &str, bytes: impl Into<Vec<u8>>) {
@@ -204,21 +252,7 @@ impl Bundle {
         self.put(layout::USAGE, usage);
         self.put(layout::LINES, closed.lines_csv);
         self.put(layout::INVOICE, closed.invoice_json);
-        let (start, end) = (statement.period.start, statement.period.end);
-        self.manifest.kind = Kind::Invoice;
-        self.manifest.period = Some(PeriodPart {
-            end: Timestamp(end),
-            name: period.to_string(),
-            start: Timestamp(start),
-            zone: statement.period.zone.to_string(),
-        });
-        self.manifest.control = Control {
-            currency: Some(statement.period.currency.to_string()),
-            events: self.manifest.control.events,
-            facts: Some(statement.fact_count),
-            lines: Some(statement.lines.len() as u64),
-            total_minor: Some(statement.total_minor.to_string()),
-        };
+        self.put_statement(&statement);
         for leaf in &leaves[..size as usize] {
             self.put_published(leaf);
         }
@@ -229,6 +263,25 @@ impl Bundle {
                 self.put(&layout::credit_note(&text("number")), text("document") + "\n");
             }
         }
+    }
+
+    fn put_statement(&mut self, statement: &Statement) {
+        let period = statement.period.name.to_string();
+        let (start, end) = (statement.period.start, statement.period.end);
+        self.manifest.kind = Kind::Invoice;
+        self.manifest.period = Some(PeriodPart {
+            end: Timestamp(end),
+            name: period,
+            start: Timestamp(start),
+            zone: statement.period.zone.to_string(),
+        });
+        self.manifest.control = Control {
+            currency: Some(statement.period.currency.to_string()),
+            events: self.manifest.control.events,
+            facts: Some(statement.fact_count),
+            lines: Some(statement.lines.len() as u64),
+            total_minor: Some(statement.total_minor.to_string()),
+        };
     }
 
     fn put_published(&mut self, leaf: &[u8]) {
@@ -264,7 +317,9 @@ impl Bundle {
     fn list(&mut self) -> Vec<u8> {
         let listed =
             self.files.iter().filter(|(path, _)| !layout::UNLISTED.contains(&path.as_str()));
-        self.manifest.files = listed.map(|(path, bytes)| FileEntry::of(path, bytes)).collect();
+        let listed = listed.map(|(path, bytes)| FileEntry::of(path, bytes));
+        self.manifest.files = listed.chain(self.written.iter().cloned()).collect();
+        self.manifest.files.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
         self.manifest.to_bytes().expect("canonical")
     }
 

@@ -9,6 +9,7 @@ use dagbook_events::tlog::{leaf_hash, root};
 use serde_json::{Map, Value, json};
 
 use super::build::{TENANT, ledger};
+use super::large::Files;
 
 const NOVEMBER: i64 = 1_793_487_600_000;
 const DECEMBER: i64 = NOVEMBER + 30 * DAY;
@@ -49,9 +50,17 @@ impl Dice {
     }
 }
 
+/// An id as the record has it.
+fn uuid(family: u64, number: u64) -> String {
+    format!("0199a000-{:04x}-7000-8000-{:012x}", family, number)
+}
+
 /// A log that grows.
 pub struct History {
     pub leaves: Vec<Vec<u8>>,
+    /// Where leaves go to instead, if there are too many of them.
+    files: Option<Files>,
+    count: u64,
     versions: BTreeMap<String, u64>,
     now: i64,
     position: u64,
@@ -59,9 +68,20 @@ pub struct History {
     dice: Dice,
     currency: &'static str,
     exponent: u8,
+    /// Whether attempts are lost. None is in a calm history, and much is said late there.
+    is_calm: bool,
+    /// Whether ends are recorded behind the closing of the month that they lie in.
+    is_late: bool,
+    ended: Vec<Attempt>,
+    /// Time between two leaves at most; and whether some are told of days later.
+    pace: i64,
+    lags: bool,
+    /// Ids as the record has them, not the short ones that are easier to look at.
+    has_uuids: bool,
 }
 
 /// An attempt that was started.
+#[derive(Clone)]
 struct Attempt {
     run: u64,
     number: u64,
@@ -73,6 +93,8 @@ impl History {
         let (currency, exponent) = *dice.pick(&[("EUR", 2), ("JPY", 0), ("KWD", 3)]);
         Self {
             leaves: Vec::new(),
+            files: None,
+            count: 0,
             versions: BTreeMap::new(),
             now: NOVEMBER - DAY,
             position: 0,
@@ -80,12 +102,33 @@ impl History {
             dice,
             currency,
             exponent,
+            is_calm: false,
+            is_late: false,
+            ended: Vec::new(),
+            pace: 2_000,
+            lags: true,
+            has_uuids: false,
         }
     }
 
     /// Two closed months, with the leaves that this seed gives.
     pub fn random(seed: u64) -> Self {
-        let mut this = Self::new(Dice::new(seed));
+        Self::two_months(Self::new(Dice::new(seed)))
+    }
+
+    /// The same, but that no attempt is lost, so that the second month needs little of the first;
+    /// and that attempts of the first month are heard of again in the second.
+    pub fn calm(seed: u64) -> Self {
+        Self::two_months(Self { is_calm: true, ..Self::new(Dice::new(seed)) })
+    }
+
+    /// The same, but that the ends of some attempts of the first month are heard of when it is
+    /// closed, so that the second corrects it.
+    pub fn late(seed: u64) -> Self {
+        Self::two_months(Self { is_late: true, ..Self::new(Dice::new(seed)) })
+    }
+
+    fn two_months(mut this: Self) -> Self {
         if this.dice.is(95) {
             let early = if this.dice.is(80) { NOVEMBER - DAY } else { NOVEMBER + 3 * DAY };
             this.adopt(1, early);
@@ -104,6 +147,12 @@ impl History {
         this.open("2026-12", DECEMBER, JANUARY);
         this.work(DECEMBER + 2 * DAY);
         this.close("2026-11");
+        if this.is_late {
+            this.is_late = false;
+            for attempt in std::mem::take(&mut this.ended) {
+                this.end(&attempt);
+            }
+        }
         if this.dice.is(50) {
             let from = DECEMBER + 5 * DAY;
             this.contract(2, from);
@@ -111,6 +160,8 @@ impl History {
         if this.dice.is(40) {
             this.credit_note("acme-000001");
         }
+        this.work(DECEMBER + 20 * DAY);
+        this.again();
         this.work(JANUARY);
         if this.dice.is(50) {
             // Restored from a copy: what was closed keeps the origin that it had.
@@ -123,9 +174,24 @@ impl History {
         this
     }
 
-    /// One closed month with so many attempts.
+    /// One closed month with so many attempts, spread over all of it.
     pub fn large(seed: u64, attempts: u64) -> Self {
+        Self::large_in(seed, attempts, None)
+    }
+
+    /// The same, with its leaves in files.
+    pub fn large_to(seed: u64, attempts: u64, files: Files) -> Files {
+        let mut files = Self::large_in(seed, attempts, Some(files)).files.expect("files");
+        files.finish();
+        files
+    }
+
+    fn large_in(seed: u64, attempts: u64, files: Option<Files>) -> Self {
         let mut this = Self::new(Dice::new(seed));
+        this.files = files;
+        this.has_uuids = true;
+        this.lags = false;
+        this.pace = (DECEMBER - NOVEMBER) / (attempts as i64 * 5).max(1);
         this.adopt(1, NOVEMBER - DAY);
         this.open("2026-11", NOVEMBER, DECEMBER);
         this.work_of(DECEMBER, attempts);
@@ -133,21 +199,50 @@ impl History {
         this
     }
 
+    /// A closed month with so many attempts of which none is lost, and the beginning of the next.
+    pub fn long(seed: u64, attempts: u64) -> Self {
+        let mut this = Self { is_calm: true, ..Self::new(Dice::new(seed)) };
+        this.adopt(1, NOVEMBER - DAY);
+        this.open("2026-11", NOVEMBER, DECEMBER);
+        this.work_of(DECEMBER, attempts);
+        this.open("2026-12", DECEMBER, JANUARY);
+        this.work(DECEMBER + 2 * DAY);
+        this.close("2026-11");
+        this.work(DECEMBER + 5 * DAY);
+        this
+    }
+
     fn add(&mut self, stream: &str, kind: &str, run: Option<&str>, data: Value) {
+        let id = match self.has_uuids {
+            true => uuid(3, self.count),
+            false => format!("00000000-0000-7000-8000-{:012x}", self.count),
+        };
         let version = self.versions.entry(stream.to_string()).or_default();
         self.position += 1 + self.dice.below(3);
         let mut leaf = json!({
             "ac": {"id": "system", "kind": "system"}, "at": self.now, "d": data,
-            "id": format!("018f-{}", self.leaves.len()), "pos": self.position, "rt": self.now,
-            "st": stream, "sv": *version, "tl": self.timeline, "tn": TENANT, "ts": self.leaves.len(),
+            "id": id, "pos": self.position, "rt": self.now, "st": stream, "sv": *version,
+            "tl": self.timeline, "tn": TENANT, "ts": self.count,
             "ty": kind, "v": 1,
         });
         *version += 1;
         if let Some(run) = run {
             leaf["co"] = json!(run);
         }
-        self.leaves.push(canonical::to_vec(&leaf).expect("canonical"));
-        self.now += self.dice.span(2_000);
+        let leaf = canonical::to_vec(&leaf).expect("canonical");
+        match &mut self.files {
+            Some(files) => files.take(leaf),
+            None => self.leaves.push(leaf),
+        }
+        self.count += 1;
+        self.now += self.dice.span(self.pace);
+    }
+
+    fn stream(&self, run: u64) -> String {
+        match self.has_uuids {
+            true => format!("run/{}", uuid(1, run)),
+            false => format!("run/{run}"),
+        }
     }
 
     /// Attempts until an instant, some of which are heard of late or never.
@@ -161,10 +256,11 @@ impl History {
         for number in 0..count {
             let left = until - self.now;
             self.now += self.dice.span(left / (count - number) as i64 * 2).min(left).max(0);
-            let run = self.leaves.len() as u64;
+            let run = self.count;
             let back = self.dice.span(30 * HOUR);
             open.push(Attempt { run, number, allocated: self.now - back });
-            self.add(&format!("run/{run}"), "run.submitted", None, json!({"name": "é\u{1}"}));
+            let stream = self.stream(run);
+            self.add(&stream, "run.submitted", None, json!({"name": "é\u{1}"}));
             while open.len() > 2 || !open.is_empty() && self.dice.is(60) {
                 let at = self.dice.below(open.len() as u64) as usize;
                 let attempt = open.swap_remove(at);
@@ -174,12 +270,37 @@ impl History {
         self.now = self.now.max(until);
     }
 
+    /// What is said of attempts long after their end, in a calm history.
+    fn again(&mut self) {
+        let mut ended = std::mem::take(&mut self.ended);
+        while let Some(attempt) = ended.pop() {
+            if self.dice.is(40) {
+                let released = attempt.allocated + self.dice.span(30 * HOUR);
+                let kind = ["attempt.exited", "report.stale", "usage.checkpoint"];
+                let kind = *self.dice.pick(&kind);
+                let fault = *self.dice.pick(&["none", "infra"]);
+                self.told(&attempt, kind, released, "failed", fault);
+            }
+        }
+    }
+
     fn end(&mut self, attempt: &Attempt) {
+        if self.is_calm {
+            self.ended.push(attempt.clone());
+        }
+        if self.is_late && self.dice.is(40) {
+            if self.dice.is(50) {
+                let measured = attempt.allocated + self.dice.span(20 * HOUR);
+                self.told(attempt, "usage.checkpoint", measured, "running", "none");
+            }
+            self.ended.push(attempt.clone());
+            return;
+        }
         for _ in 0..self.dice.below(3) {
             let released = attempt.allocated + self.dice.span(30 * HOUR);
             self.told(attempt, "usage.checkpoint", released, "running", "none");
         }
-        if self.dice.is(5) {
+        if self.dice.is(5) && !self.is_calm {
             return;
         }
         let mut released = attempt.allocated + self.dice.span(30 * HOUR);
@@ -189,7 +310,10 @@ impl History {
             2 => released = self.now + 2 * DAY,
             _ => {}
         }
-        let outcome = *self.dice.pick(&["succeeded", "succeeded", "failed", "lost"]);
+        let mut outcome = *self.dice.pick(&["succeeded", "succeeded", "failed", "lost"]);
+        if self.is_calm && outcome == "lost" {
+            outcome = "failed";
+        }
         let fault = match outcome {
             "succeeded" => "none",
             "lost" => "infra",
@@ -204,8 +328,9 @@ impl History {
             self.told(attempt, "attempt.exited", again, outcome, "none");
         }
         if outcome == "lost" && self.dice.is(60) || self.dice.is(5) {
-            if self.dice.is(50) {
-                self.now += self.dice.span(3 * DAY);
+            if self.lags && self.dice.is(50) {
+                let late = self.dice.span(3 * DAY);
+                self.now += if self.is_calm { 0 } else { late };
             }
             self.told(attempt, "report.stale", released + HOUR, "succeeded", "none");
         }
@@ -215,7 +340,14 @@ impl History {
     }
 
     fn told(&mut self, attempt: &Attempt, kind: &str, released: i64, outcome: &str, fault: &str) {
-        let run = format!("0{:x}", attempt.run);
+        let run = match self.has_uuids {
+            true => uuid(1, attempt.run),
+            false => format!("0{:x}", attempt.run),
+        };
+        let id = match self.has_uuids {
+            true => uuid(2, attempt.run),
+            false => format!("{}", attempt.number % 4),
+        };
         let mut gpu = Vec::new();
         for mode in ["exclusive", "shared:2"] {
             if self.dice.is(20) {
@@ -251,10 +383,10 @@ impl History {
             }
             data.insert("heard".to_string(), heard);
         }
-        data.insert("attempt".to_string(), json!(format!("{}", attempt.number % 4)));
+        data.insert("attempt".to_string(), json!(id));
         data.insert("step".to_string(), json!(self.dice.pick(&["build", "a,\"b\""])));
         data.insert("usage".to_string(), usage);
-        let stream = format!("run/{}", attempt.run);
+        let stream = self.stream(attempt.run);
         self.add(&stream, kind, Some(&run), Value::Object(data));
     }
 
@@ -341,15 +473,21 @@ impl History {
     }
 
     fn open(&mut self, name: &str, start: i64, end: i64) {
+        let size = self.leaves.len() as u64;
+        let needs_from = ledger(&self.leaves, size, self.timeline).needs_from(start, size);
         let data = json!({
             "currency": self.currency, "end": end, "exponent": self.exponent,
-            "grace_ms": 2 * DAY, "kind": "month", "needs_from": 0, "period": name,
+            "grace_ms": 2 * DAY, "kind": "month", "needs_from": needs_from, "period": name,
             "start": start, "zone": "Europe/Berlin",
         });
         self.add("billing", "period.opened", None, data);
     }
 
     fn close(&mut self, name: &str) {
+        if let Some(files) = &mut self.files {
+            let closed = files.close(name);
+            return self.add("billing", "period.closed", None, json!(closed));
+        }
         let size = self.leaves.len() as u64 - self.dice.below(2);
         let hashes: Vec<Sha256Digest> =
             self.leaves[..size as usize].iter().map(|leaf| leaf_hash(leaf)).collect();
@@ -362,7 +500,13 @@ impl History {
     }
 
     fn credit_note(&mut self, invoice: &str) {
-        let document = format!(r#"{{"invoice":"{invoice}","minor":"-5"}}"#);
+        let document = json!({
+            "currency": self.currency, "exponent": self.exponent, "format": "dagbook.credit_note/1",
+            "invoice": invoice, "issued_ms": self.now, "issuer": "books.example", "lines": [],
+            "number": "acme-cn-000001", "period": "2026-11", "postings": [], "reason": "an outage",
+            "tenant": TENANT, "total_minor": "5",
+        });
+        let document = document.to_string();
         let data = json!({
             "document": document, "invoice": invoice, "number": "acme-cn-000001",
             "sha256": Sha256Digest::of(document.as_bytes()),

@@ -2,6 +2,7 @@
 
 mod build;
 mod history;
+mod large;
 
 pub use build::{Bundle, Key, ORIGIN, TENANT, Wanted, data, ledger};
 pub use history::{Dice, History};

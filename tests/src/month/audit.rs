@@ -7,7 +7,7 @@ use dagbook_events::billing::{BILLING_STREAM, PeriodClosed};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::TenantId;
-use dagbook_events::rating::{Ledger, Options, Roots, Row, Statement, USAGE_HEADER};
+use dagbook_events::rating::{Ledger, Options, Roots, Rows, Statement, USAGE_HEADER};
 use dagbook_events::tlog::{Frontier, leaf_hash};
 
 use super::SITE;
@@ -40,11 +40,11 @@ pub(super) fn close(
     period: &str,
     (size, root): (u64, Sha256Digest),
 ) -> Result<(Invoiced, Statement)> {
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows = Rows::new();
     let draft = ledger.draft(period, size, &mut rows)?;
-    rows.sort_unstable();
+    rows.sort();
     let (mut roots, mut usage) = (Roots::new(), USAGE_HEADER.as_bytes().to_vec());
-    for row in rows {
+    for row in rows.iter() {
         usage.extend_from_slice(row.csv());
         roots.push(row)?;
     }

@@ -5,3 +5,4 @@ mod billed;
 mod executors;
 mod export;
 mod focus;
+mod verify;

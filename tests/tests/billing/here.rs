@@ -23,6 +23,7 @@ fn a_run_becomes_an_invoice_whose_lines_lead_back_to_its_leaves() {
     let project = project();
     let run = project.dagbook(&["run", "dag.yaml"]);
     assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(ok(&project, &["show", "latest"]).get("cost"), None, "there are no prices");
 
     let published = ok(&project, &["rate-card", "publish", "card.yaml"]);
     assert_eq!(published["is_new"], true);
@@ -35,6 +36,8 @@ fn a_run_becomes_an_invoice_whose_lines_lead_back_to_its_leaves() {
     let holds = ok(&project, &["rate-card", "assign", "standard", "--effective", &from]);
     assert_eq!(holds["holds"][0]["card"]["version"], 1);
     ok(&project, &["contract", "publish", "contract.yaml", "--effective", &from]);
+
+    cost(&project);
 
     // Without a period, usage is looked at as if there were one.
     let span = format!("{from}/{}", at(HOUR));
@@ -66,10 +69,40 @@ fn a_run_becomes_an_invoice_whose_lines_lead_back_to_its_leaves() {
     assert_eq!(closed["invoice"], "local-000001", "again is nothing");
 
     documents(&project, &invoice);
+    focus(&project);
     drill(&project, &invoice);
     what_if(&project);
     credit(&project);
     usage_by(&project);
+}
+
+/// What the run came to, at the prices of its tenant: one core and one runner for an hour.
+fn cost(project: &Project) {
+    let shown = ok(project, &["show", "latest"]);
+    let wanted = json!([{
+        "currency": "EUR", "settled": "1.25 EUR", "settled_nanos": "1250000000",
+        "running": "0.00 EUR", "running_nanos": "0", "running_attempts": 0,
+    }]);
+    assert_eq!(shown["cost"], wanted, "{shown}");
+    let text = project.dagbook(&["show", "latest"]).stdout;
+    assert!(text.contains("1.25 EUR"), "{text}");
+}
+
+/// Rows for the tools of others add up to what is to be paid.
+fn focus(project: &Project) {
+    let focus = project.dagbook(&["invoice", "--period", "launch", "--focus"]);
+    assert_eq!(focus.code, 0, "{}", focus.stderr);
+    let mut rows = focus.stdout.lines();
+    let columns: Vec<&str> = rows.next().expect("a header").split(',').collect();
+    let of = |name: &str| columns.iter().position(|it| *it == name).expect("a column");
+    let (cost, invoice) = (of("BilledCost"), of("InvoiceId"));
+    let mut nanos = 0;
+    for row in rows {
+        let fields: Vec<&str> = row.split(',').collect();
+        assert_eq!((fields.len(), fields[invoice]), (columns.len(), "local-000001"), "{row}");
+        nanos += fields[cost].replace('.', "").parse::<i64>().expect("a decimal with nine digits");
+    }
+    assert_eq!(nanos, 1_030_000_000, "{}", focus.stdout);
 }
 
 /// The documents are those whose digests were recorded, and the same whenever they are asked for.
@@ -163,7 +196,12 @@ fn usage_by(project: &Project) {
 fn cards_contracts_periods_and_budgets_are_shown_as_they_were_set() {
     let project = project();
     ok(&project, &["rate-card", "publish", "card.yaml"]);
-    ok(&project, &["rate-card", "assign", "standard"]);
+    let assigned = project.dagbook(&["rate-card", "assign", "standard"]);
+    assert_eq!(assigned.code, 0, "{}", assigned.stderr);
+    // It is published since January, and holds here from now on: whoever means more is told.
+    let said = assigned.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("in force since 2026-01-01T00:00:00.000Z"), "{said}");
+    assert!(said.contains("what it used before has no price") && said.contains("--effective"));
     let second = ok(&project, &["rate-card", "publish", "dearer.yaml", "--effective", &at(HOUR)]);
     assert_eq!(second["published"]["card"]["version"], 2);
     assert_eq!(second["adopted_by"], json!(["local"]), "tenants follow");

@@ -58,6 +58,8 @@ fn a_server_bills_what_it_ran_and_closes_and_opens_periods_by_itself() {
         &["rate-card", "list"],
         &["contract", "list"],
         &["budget", "list"],
+        &["show", "latest"],
+        &["invoice", "--period", "launch", "--focus"],
     ] {
         for output in ["text", "json"] {
             let args = [args, &["--output", output]].concat();

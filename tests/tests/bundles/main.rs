@@ -4,6 +4,7 @@
 mod attacks;
 mod by_hand;
 mod mutate;
+mod oracle;
 mod verifiers;
 
 use std::path::PathBuf;

@@ -14,15 +14,13 @@ use dagbook_events::canonical;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{EventId, StreamName, TenantId};
 use dagbook_events::journal::clock::{SystemClock, SystemRng};
-use dagbook_events::journal::store::{SqliteOptions, SqliteStore};
-use dagbook_events::ports::{
-    Actor, AppendRequest, Clock, EventStore, Expected, NewEvent, Rng, StreamAppend,
-};
+use dagbook_events::ports::{Actor, AppendRequest, Clock, Expected, NewEvent, Rng, StreamAppend};
 use dagbook_events::time::{Millis, Timestamp};
 use dagbook_tests::project::Project;
 use dagbook_tests::served::{Client, Served};
-use dagbook_tests::servers::wait_for;
-use serde_json::Value as Json;
+use dagbook_tests::servers::{Postgres, PostgresVersion, wait_for};
+use dagbook_tests::stores;
+use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::retention::metrics;
@@ -41,10 +39,8 @@ fn project() -> Project {
     project
 }
 
-/// Appends to the tenant's stream `billing`, as another process on this machine does.
-fn record(project: &Project, events: &[BillingEvent]) {
-    let path = project.path().join("data/events.sqlite");
-    let options = SqliteOptions::new(path, Arc::new(SystemClock));
+/// Appends to the tenant's stream `billing`, as another process does.
+fn record(store: &str, events: &[BillingEvent]) {
     let event = |event: &BillingEvent| {
         let mut data = Vec::new();
         canonical::write(&mut data, &event.to_data()).expect("plain data");
@@ -67,7 +63,7 @@ fn record(project: &Project, events: &[BillingEvent]) {
     let request = AppendRequest { tenant, key: None, streams, fence: None };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let store = SqliteStore::open(options).expect("opened");
+        let store = stores::open(store, Arc::new(SystemClock)).await.expect("opened");
         store.append(request).await.expect("appended");
     });
 }
@@ -123,9 +119,26 @@ fn of<'a>(events: &'a [Json], kind: &str) -> Vec<&'a Json> {
 #[test]
 fn a_budget_holds_back_lets_go_on_when_it_is_raised_and_stops_what_runs_when_it_is_used_up() {
     let project = project();
-    let served = Served::start(&project);
-    let client = Client::of(&project, &served);
-    record(&project, &[card(), budget(10, BudgetAction::Stop)]);
+    let store = format!("sqlite:{}", project.path().join("data/events.sqlite").display());
+    all_of_it(&project, &store);
+}
+
+#[test]
+fn a_budget_does_the_same_where_the_record_is_in_postgres() {
+    let server = Postgres::start(PostgresVersion::Debian);
+    let store = server.database("books");
+    // The server finds tables there.
+    record(&store, &[card()]);
+    let mut project = project();
+    project.set("DAGBOOK_STORE", &store);
+    all_of_it(&project, &store);
+}
+
+/// What is recorded beside the server, and what becomes of a run.
+fn all_of_it(project: &Project, store: &str) {
+    let served = Served::start(project);
+    let client = Client::of(project, &served);
+    record(store, &[card(), budget(10, BudgetAction::Stop)]);
     // What another process recorded comes to be known in a moment, and holds from then on.
     wait_for("the budget to be known", PATIENCE, || {
         let known = metrics(&client);
@@ -145,7 +158,7 @@ fn a_budget_holds_back_lets_go_on_when_it_is_raised_and_stops_what_runs_when_it_
     assert!(why.contains("\"hold_minor\":17") || why.contains("\"hold_minor\": 17"), "{why}");
     assert_eq!(of(&events(&client, &run), "attempt.planned").len(), 0, "nothing was started");
 
-    record(&project, &[budget(100, BudgetAction::Stop)]);
+    record(store, &[budget(100, BudgetAction::Stop)]);
     wait_for("two measurements", PATIENCE, || {
         let events = events(&client, &run);
         (of(&events, "usage.checkpoint").len() >= 2).then_some(())
@@ -155,7 +168,15 @@ fn a_budget_holds_back_lets_go_on_when_it_is_raised_and_stops_what_runs_when_it_
     assert!(planned.contains("\"nanos\":\"166666667\""), "{planned}");
     assert!(planned.contains("\"basis\":\"timeout\"") && planned.contains("600000"), "{planned}");
 
-    record(&project, &[budget(1, BudgetAction::Stop)]);
+    let said = client.dagbook(&["show", &run, "--output", "json"]);
+    let shown: Json = serde_json::from_str(&said.stdout).expect("JSON");
+    let cost = &shown["cost"][0];
+    assert_eq!((&cost["running_attempts"], &cost["settled_nanos"]), (&json!(1), &json!("0")));
+    let running = cost["running_nanos"].as_str().and_then(|it| it.parse::<i64>().ok());
+    // A core for at least two seconds, and for no longer than it may run.
+    assert!(running.is_some_and(|it| (555_555..166_666_667).contains(&it)), "{shown}");
+
+    record(store, &[budget(1, BudgetAction::Stop)]);
     let ended = wait_for("the end of the run", PATIENCE, || {
         let events = events(&client, &run);
         (!of(&events, "run.finished").is_empty()).then_some(events)

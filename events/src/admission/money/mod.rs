@@ -7,12 +7,14 @@
 //! without a budget is not known here at all.
 //!
 //! Reading order: `terms` (what was agreed), `price` (what something costs), `spending` (what the
-//! record says), `book` (who spent and holds what), `why`, `estimate` (of a plan).
+//! record says), `book` (who spent and holds what), `why`, `estimate` (of a plan),
+//! `run` (of one that was run).
 
 mod book;
 mod estimate;
 mod figures;
 mod price;
+mod run;
 mod spending;
 mod terms;
 mod why;
@@ -21,6 +23,7 @@ pub use book::Money;
 pub use estimate::{StepEstimate, Times, estimate};
 pub use figures::{BudgetFigures, KNOWN_LEAST, Refused, Spent, Typical};
 pub use price::{Shape, cost_of, ended_cost, hold_for};
+pub use run::{RunCost, run_cost};
 pub use spending::Spending;
 pub use terms::{Budget, Span, Terms};
 pub use why::amount;

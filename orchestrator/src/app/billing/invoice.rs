@@ -1,14 +1,18 @@
 //! Invoices: of closed periods as they were issued, computed again from the log; of open ones as
 //! drafts; and what they would be with another rate card.
 
+use std::sync::Arc;
+
 use dagbook_events::access::Permission;
 use dagbook_events::billing::file::read_card;
 use dagbook_events::billing::{Billing, Period, RateCard};
+use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ports::LogHead;
+use dagbook_events::rating::{Statement, focus_csv};
 
 use super::Accounts;
 use super::close::closed;
-use super::rate::{How, Rated, What, rate};
+use super::rate::{How, Rated, What, apart, rate};
 use crate::app::error::AppError;
 use crate::app::pipelines::shorten;
 use crate::app::principal::Principal;
@@ -23,6 +27,8 @@ pub struct InvoiceAsk {
     pub what_if: Option<(Vec<u8>, String)>,
     /// With the documents themselves.
     pub documents: bool,
+    /// With its rows for the tools of others (FOCUS 1.2).
+    pub focus: bool,
 }
 
 /// Issued invoices and drafts of the tenant, newest first.
@@ -90,6 +96,10 @@ pub async fn invoice(
     };
     let now = accounts.services.clock.now();
     let mut report = InvoiceReport::of((period, now), &statement, &documents, notes);
+    let statement = Arc::new(statement);
+    if ask.focus {
+        report.focus_csv = Some(focus(&state, Arc::clone(&statement), head.root).await?);
+    }
     if let Some(card) = card {
         let how = How { head: Some(head), what_if: Some(card.clone()), keep_hashes: false };
         let Rated { statement: other, .. } = rate(accounts, &by.tenant, what, how).await?;
@@ -101,6 +111,22 @@ pub async fn invoice(
         report.lines_csv = Some(text(documents.lines_csv));
     }
     Ok(report)
+}
+
+async fn focus(
+    state: &Billing,
+    statement: Arc<Statement>,
+    root: Sha256Digest,
+) -> Result<String, AppError> {
+    let period =
+        |it: &Period| (Arc::from(it.opened.period.as_str()), (it.opened.start.0, it.opened.end.0));
+    let periods = state.periods.iter().map(period).collect();
+    apart(move || {
+        let internal = |error: String| AppError::Internal(error);
+        let csv = focus_csv(&statement, periods, root).map_err(|e| internal(e.to_string()))?;
+        String::from_utf8(csv).map_err(|e| internal(e.to_string()))
+    })
+    .await
 }
 
 /// A card that is not published, only looked at.

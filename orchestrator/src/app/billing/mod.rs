@@ -1,14 +1,15 @@
 //! Prices, periods, budgets and invoices: what people of the site and of its tenants ask for, and
 //! what whoever leads does by itself.
 //!
-//! Reading order: `cards` and `tenant`, what is recorded for people; `rate`, from the log to a
-//! statement; `close`, which records one; `usage`, `invoice` and `drill`, which show one; `turn`,
+//! Reading order: `cards` and `tenant`, what is recorded for people; `fold` and `rate`, from the log
+//! to a statement; `close`, which records one; `usage`, `invoice` and `drill`, which show one; `turn`,
 //! what the leader does.
 
 mod cards;
 mod close;
 mod credit;
 mod drill;
+mod fold;
 mod invoice;
 mod rate;
 mod tenant;

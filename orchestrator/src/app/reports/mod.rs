@@ -29,7 +29,7 @@ pub use me::MeReport;
 pub use pipelines::{LatestDifference, PipelineReport, PipelineVersionReport, Registration};
 pub use plan::PlanReport;
 pub use retention::{AppliedRow, HoldReport, KeptFor, RetentionReport};
-pub use run::{AttemptReport, RunReport, StepReport};
+pub use run::{AttemptReport, CostReport, RunReport, StepReport};
 pub use runs::{RunFilter, RunRow};
 pub use schedules::{
     BackfillPreview, BackfillReport, HistoryRow, NextFiring, OpenRun, ScheduleReport, ScheduleRow,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use dagbook_events::admission::money::{RunCost, amount};
 use dagbook_events::dag::{Section, StepLookup};
 use dagbook_events::ids::RunId;
 use dagbook_events::project::{AttemptView, RunSummary, RunView, StepRow, run_summary, step_rows};
@@ -65,6 +66,42 @@ pub struct RunReport {
     /// Budgets of its tenant that are exceeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub budgets_exceeded: Vec<BudgetStanding>,
+    /// What it came to at the prices of its tenant, by currency; none where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cost: Vec<CostReport>,
+}
+
+/// What a run came to so far, at the first step of each price, without discounts and credits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = RunCost)]
+pub struct CostReport {
+    /// ISO 4217.
+    pub currency: String,
+    /// Of attempts that ended, such as `4.20 EUR`, rounded up.
+    pub settled: String,
+    /// The same in billionths of the unit.
+    pub settled_nanos: String,
+    /// So far, of attempts that go on.
+    pub running: String,
+    /// The same in billionths of the unit.
+    pub running_nanos: String,
+    /// How many go on.
+    pub running_attempts: u32,
+}
+
+impl CostReport {
+    /// Of what was counted.
+    pub fn of(cost: &RunCost) -> Self {
+        let words = |nanos| amount(nanos, cost.exponent, &cost.currency);
+        Self {
+            currency: cost.currency.clone(),
+            settled: words(cost.settled),
+            settled_nanos: cost.settled.to_string(),
+            running: words(cost.running),
+            running_nanos: cost.running.to_string(),
+            running_attempts: cost.open,
+        }
+    }
 }
 
 /// One step of the chain that the length comes from.
@@ -209,6 +246,7 @@ pub fn run(view: &RunView, is_driven: bool) -> RunReport {
         outputs: outputs(view),
         artifacts: artifacts(view),
         budgets_exceeded: Vec::new(),
+        cost: Vec::new(),
         counts: {
             let RunSummary { counts, .. } = summary;
             counts.into_iter().map(|(status, n)| (status.to_string(), n)).collect()

@@ -2,10 +2,12 @@
 
 mod text;
 
+use dagbook_events::ports::Clock as _;
 use dagbook_events::project::RunView;
 
 use super::{CliError, Context, ExitCode, output};
 use crate::app::reports::{self, RunReport};
+use crate::app::runs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,9 +32,15 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     }
     let record = ctx.record().await?;
     let run = record.select(&args.run).await?;
-    let view = record.view(run).await?;
+    let facts = record.recorder.facts(record.tenant(), run).await?;
+    let view = RunView::fold(&facts);
     let driven = view.state.is_finished() || record.is_driven(run);
-    print(ctx, &view, driven)?;
+    let mut report = reports::run::run(&view, driven);
+    // Nobody knows what becomes of attempts while no process looks after them.
+    let now = driven.then(|| dagbook_executors::SystemClock.now());
+    let store = record.recorder.store();
+    report.cost = runs::cost(store.as_ref(), record.tenant(), (&view, &facts), now).await?;
+    print_report(ctx, &report)?;
     if !driven {
         ctx.tell(&format!(
             "\nno process drives this run; go on with it by `dagbook run --resume {run}`"

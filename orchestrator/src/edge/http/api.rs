@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dagbook_events::ports::Archive;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
@@ -37,6 +38,10 @@ pub struct Limits {
     pub concurrent: usize,
     /// The longest that a request is worked on; streams are not bound by it.
     pub request: Duration,
+    /// The same where a tenant's log is rated or a bundle is planned.
+    pub rating: Duration,
+    /// Logs that are rated at one time, for requests.
+    pub ratings: usize,
     /// Followers of events and logs, in this process.
     pub followers: usize,
     /// Followers of one tenant, in this process.
@@ -62,6 +67,8 @@ impl Default for Limits {
             per_peer: 120,
             concurrent: 512,
             request: Duration::from_secs(30),
+            rating: Duration::from_secs(600),
+            ratings: 4,
             followers: 200,
             followers_per_tenant: 100,
             connections: 4_096,
@@ -132,6 +139,8 @@ pub struct ApiState {
     pub stopping: CancellationToken,
     pub(super) gate: Arc<Gate>,
     pub(super) in_flight: InFlight,
+    /// Places for requests that rate a log.
+    pub(super) ratings: Arc<Semaphore>,
     pub(super) description: Arc<str>,
 }
 
@@ -152,6 +161,7 @@ impl Api {
             archive: None,
             evidence: None,
             gate: Arc::new(Gate::new(&limits)),
+            ratings: Arc::new(Semaphore::new(limits.ratings.max(1))),
             limits: Arc::new(limits),
             cursors,
             stopping: CancellationToken::new(),

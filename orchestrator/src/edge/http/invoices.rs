@@ -48,6 +48,8 @@ pub struct UsageQuery {
 pub struct InvoiceQuery {
     /// With `invoice.json` and `lines.csv`.
     pub documents: Option<bool>,
+    /// With its rows for the tools of others (FOCUS 1.2).
+    pub focus: Option<bool>,
 }
 
 /// A rate card to compare with.
@@ -144,7 +146,8 @@ async fn show(
     Path(period): Path<String>,
     Query(query): Query<InvoiceQuery>,
 ) -> Result<Json<InvoiceReport>, Problem> {
-    let ask = InvoiceAsk { period, what_if: None, documents: query.documents.unwrap_or(false) };
+    let (documents, focus) = (query.documents.unwrap_or(false), query.focus.unwrap_or(false));
+    let ask = InvoiceAsk { period, what_if: None, documents, focus };
     Ok(Json(billing::invoice(&api.accounts()?, &caller.0, &ask).await?))
 }
 
@@ -162,7 +165,7 @@ async fn what_if(
     Json(other): Json<OtherCard>,
 ) -> Result<Json<InvoiceReport>, Problem> {
     let what_if = Some((other.source.into_bytes(), "rate-card.yaml".to_string()));
-    let ask = InvoiceAsk { period, what_if, documents: false };
+    let ask = InvoiceAsk { period, what_if, ..InvoiceAsk::default() };
     Ok(Json(billing::invoice(&api.accounts()?, &caller.0, &ask).await?))
 }
 

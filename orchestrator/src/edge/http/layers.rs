@@ -33,6 +33,17 @@ const COMPRESSED_FROM: u64 = 1_024;
 /// Paths that take long uploads: bound by how fast they come, not by how long they take.
 const UPLOADS: &str = "/api/v1/sources/";
 
+/// Routes that rate a tenant's log.
+const RATED: [&str; 7] = [
+    "/api/v1/usage",
+    "/api/v1/periods",
+    "/api/v1/periods/{period}/close",
+    "/api/v1/invoices/{period}",
+    "/api/v1/invoices/{period}/what-if",
+    "/api/v1/invoices/{period}/lines/{line}",
+    "/api/v1/invoices/{period}/credit-notes",
+];
+
 /// Marks an answer that is a stream: it is not held back to be compressed.
 #[derive(Debug, Clone, Copy)]
 pub struct Streamed;
@@ -107,13 +118,56 @@ async fn in_time(State(api): State<Api>, request: Request, next: Next) -> Respon
     if request.method() == Method::PUT && request.uri().path().starts_with(UPLOADS) {
         return next.run(request).await;
     }
+    let long = Long::of(&request);
     let (request, body) = intake::bounded(request);
-    match tokio::time::timeout(api.limits.request, next.run(request)).await {
+    let work = async {
+        // Whoever rates waits for a place within their time.
+        let place = match long {
+            Some(Long::Rates) => api.ratings.acquire().await.ok(),
+            Some(Long::Exports) | None => None,
+        };
+        let response = next.run(request).await;
+        drop(place);
+        response
+    };
+    let mut work = std::pin::pin!(work);
+    let usual = api.limits.request;
+    match tokio::time::timeout(usual, &mut work).await {
+        Ok(response) => return response,
+        Err(_) if body.cut() => return late().into_response(),
+        Err(_) if long.is_none() => return too_long(""),
+        Err(_) => {}
+    }
+    let more = api.limits.rating.saturating_sub(usual);
+    match tokio::time::timeout(more, work).await {
         Ok(response) => response,
-        Err(_) if body.cut() => late().into_response(),
-        Err(_) => Problem::new("unavailable", "it took longer than a request may take")
-            .retry_after(Millis(1_000))
-            .into_response(),
+        Err(_) => too_long("; `dagbook` on the server's data folder has no such bound"),
+    }
+}
+
+fn too_long(more: &str) -> Response {
+    Problem::new("unavailable", format!("it took longer than a request may take{more}"))
+        .retry_after(Millis(1_000))
+        .into_response()
+}
+
+/// What may take longer than other requests, because a tenant's log is gone through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Long {
+    Rates,
+    Exports,
+}
+
+impl Long {
+    fn of(request: &Request) -> Option<Self> {
+        let route = request.extensions().get::<MatchedPath>()?;
+        let is_post = request.method() == Method::POST;
+        match route.as_str() {
+            "/api/v1/audit/bundle" => Some(Self::Exports),
+            "/api/v1/periods" if !is_post => None,
+            path if RATED.contains(&path) => Some(Self::Rates),
+            _ => None,
+        }
     }
 }
 

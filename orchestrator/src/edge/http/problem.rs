@@ -425,6 +425,8 @@ mod tests {
             ("followers_per_tenant", usual.followers_per_tenant as u64),
             ("connections", usual.connections as u64),
             ("request_ms", usual.request.as_secs() * 1_000),
+            ("rating_ms", usual.rating.as_secs() * 1_000),
+            ("ratings", usual.ratings as u64),
             ("head_ms", usual.head.as_secs() * 1_000),
             ("heartbeat_ms", usual.heartbeat.as_secs() * 1_000),
             ("grace_ms", usual.grace.as_secs() * 1_000),

@@ -241,8 +241,7 @@ async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<RunReport>, Problem> {
     caller.require(Permission::ReadRuns)?;
-    let view = runs::view(&api.services, caller.tenant(), run_id(&id)?).await?;
-    let mut report = reports::run::run(&view, true);
+    let (view, mut report) = runs::report(&api.services, caller.tenant(), run_id(&id)?).await?;
     if !view.state.is_finished() {
         let standing = budgets::standing(api.services.shelf.as_ref(), caller.tenant()).await?;
         report.budgets_exceeded = standing.into_iter().filter(|it| it.is_exceeded).collect();

@@ -42,7 +42,7 @@ enum Suite {
     /// Rating alone: leaves through the ledger, slices, lines.
     Rating(Options),
     /// A bundle checked from its files to the last cent.
-    Verify(Options),
+    Verify(verify::VerifyOptions),
 }
 
 /// What the engine suite takes besides.
@@ -90,7 +90,7 @@ fn main() -> anyhow::Result<()> {
         Suite::Server(options) => (runtime.block_on(server::run(&options))?, options.common),
         Suite::Admission(options) => (admission::run(&options)?, options),
         Suite::Rating(options) => (rating::run(&options)?, options),
-        Suite::Verify(options) => (verify::run(&options)?, options),
+        Suite::Verify(options) => (verify::run(&options)?, options.common),
         Suite::Engine(options) => {
             let program = match options.program {
                 Some(program) => program,

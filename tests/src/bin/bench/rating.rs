@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use dagbook_events::canonical;
 use dagbook_events::digest::Sha256Digest;
-use dagbook_events::rating::{Fact, FactSink, Ledger, Options as RatingOptions, Roots, Row};
+use dagbook_events::rating::{FactSink, Ledger, Options as RatingOptions, Roots, Rows, ToldFact};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -60,7 +60,7 @@ struct Rates {
 struct Count(u64);
 
 impl FactSink for Count {
-    fn fact(&mut self, fact: Fact) {
+    fn fact(&mut self, fact: ToldFact<'_>) {
         self.0 += 1;
         black_box(&fact);
     }
@@ -78,12 +78,12 @@ fn measure(meters: &[&str], attempts: u64) -> Result<Rates> {
     let rated = count.0 as f64 / (busy() - begun).as_secs_f64();
     ensure!(count.0 >= attempts * 2 * meters.len() as u64, "attempts have several slices");
     let begun = busy();
-    let mut rows: Vec<Row> = Vec::new();
+    let mut rows = Rows::new();
     let draft = ledger.draft("month", size, &mut rows)?;
-    rows.sort_unstable();
+    rows.sort();
     let (mut roots, mut csv) = (Roots::new(), Vec::new());
     let facts = rows.len();
-    for row in rows {
+    for row in rows.iter() {
         csv.extend_from_slice(row.csv());
         roots.push(row)?;
     }

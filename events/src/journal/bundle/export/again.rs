@@ -147,7 +147,7 @@ fn usage(sorted: &Sorted) -> io::Result<(Sha256Digest, Roots)> {
     for row in sorted.rows()? {
         let row = row?;
         hashed.write_all(row.csv())?;
-        roots.push(row).map_err(|error: RatingError| io::Error::other(error))?;
+        roots.push(row.lent()).map_err(|error: RatingError| io::Error::other(error))?;
     }
     Ok((hashed.digest(), roots))
 }
@@ -163,7 +163,7 @@ fn billed(
     let mut focus = FocusWriter::new(statement, periods, root);
     let mut text = Vec::new();
     for row in sorted.rows()? {
-        focus.row(&row?, &mut text).map_err(io::Error::other)?;
+        focus.row(row?.lent(), &mut text).map_err(io::Error::other)?;
         text.clear();
     }
     focus.finish(&mut text);

@@ -69,6 +69,13 @@ impl Money {
         let (usage, roots) = write_usage(folder, &sorted).await?;
         let statement = draft.finish(&roots)?;
         let closed = statement.closing(closing.closed.root, usage)?;
+        if plan.first > 0 && !differing(&closed.event, &closing.closed).is_empty() {
+            return Err(ExportError::TooMuch(format!(
+                "what was recorded before leaf {} matters to the period {}, because something was \
+                 said late of an attempt that had ended: export it whole, not since its opening",
+                plan.first, closing.closed.period
+            )));
+        }
         same_as_recorded(&closed.event, &closing.closed)?;
         folder.put(layout::LINES, closed.lines_csv).await?;
         folder.put(layout::INVOICE, closed.invoice_json).await?;
@@ -113,7 +120,7 @@ async fn write_usage(
         for row in sorted.rows()? {
             let row = row?;
             out.write_all(row.csv())?;
-            roots.push(row).map_err(io::Error::other)?;
+            roots.push(row.lent()).map_err(io::Error::other)?;
         }
         Ok(roots)
     };
@@ -206,7 +213,7 @@ async fn write_focus(
         let mut focus = FocusWriter::new(&statement, periods, root);
         let mut text = focus.header();
         for row in sorted.rows()? {
-            focus.row(&row?, &mut text).map_err(io::Error::other)?;
+            focus.row(row?.lent(), &mut text).map_err(io::Error::other)?;
             if text.len() > 1 << 16 {
                 out.write_all(&text)?;
                 text.clear();
@@ -266,7 +273,8 @@ fn leaves_of(
     let mut leaves: BTreeMap<u32, BTreeSet<u64>> = BTreeMap::new();
     for row in sorted.rows().map_err(failed)? {
         let row = row.map_err(failed)?;
-        let Some(group) = row.group().filter(|group| groups.contains(group)) else { continue };
+        let group = row.lent().group().filter(|group| groups.contains(group));
+        let Some(group) = group else { continue };
         let index = std::str::from_utf8(row.csv()).ok().and_then(|csv| csv.split(',').nth(1));
         let index = index.and_then(|index| index.parse::<u64>().ok());
         let index =

@@ -7,7 +7,7 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::rating::{Fact, FactSink, Row, merge};
+use crate::rating::{FactSink, Row, Rows, ToldFact, merge};
 
 /// Bytes of rows that are held.
 const HELD: usize = 64 << 20;
@@ -17,8 +17,7 @@ const ROW_MAX: usize = 1 << 20;
 /// Takes rows in any order.
 pub(super) struct Sorter {
     folder: PathBuf,
-    held: Vec<Row>,
-    bytes: usize,
+    held: Rows,
     most: usize,
     parts: usize,
     failed: Option<io::Error>,
@@ -27,7 +26,7 @@ pub(super) struct Sorter {
 /// Rows that were sorted. What lies in files goes with it.
 pub(super) struct Sorted {
     folder: PathBuf,
-    held: Vec<Row>,
+    held: Rows,
     parts: usize,
 }
 
@@ -39,7 +38,7 @@ impl Sorter {
 
     fn holding(folder: &Path, most: usize) -> Self {
         let folder = folder.to_path_buf();
-        Self { folder, held: Vec::new(), bytes: 0, most, parts: 0, failed: None }
+        Self { folder, held: Rows::new(), most, parts: 0, failed: None }
     }
 
     /// All rows that were taken.
@@ -55,10 +54,9 @@ impl Sorter {
         Ok(sorted)
     }
 
-    fn take(&mut self, row: Row) -> io::Result<()> {
-        self.bytes += row.as_bytes().len() + size_of::<Row>();
-        self.held.push(row);
-        if self.bytes < self.most {
+    fn take(&mut self, fact: ToldFact<'_>) -> io::Result<()> {
+        self.held.push(fact);
+        if self.held.bytes() < self.most {
             return Ok(());
         }
         self.held.sort();
@@ -66,7 +64,7 @@ impl Sorter {
             DirBuilder::new().mode(0o700).create(&self.folder)?;
         }
         let mut out = BufWriter::new(File::create(part(&self.folder, self.parts))?);
-        for row in self.held.drain(..) {
+        for row in self.held.iter() {
             let bytes = row.as_bytes();
             // A row is far shorter than that.
             out.write_all(&(bytes.len() as u32).to_be_bytes())?;
@@ -74,15 +72,15 @@ impl Sorter {
         }
         out.flush()?;
         self.parts += 1;
-        self.bytes = 0;
+        self.held.clear();
         Ok(())
     }
 }
 
 impl FactSink for Sorter {
-    fn fact(&mut self, fact: Fact) {
+    fn fact(&mut self, fact: ToldFact<'_>) {
         if self.failed.is_none() {
-            self.failed = self.take(Row::of(&fact)).err();
+            self.failed = self.take(fact).err();
         }
     }
 }
@@ -109,12 +107,12 @@ type Part<'a> = Box<dyn Iterator<Item = io::Result<Row>> + 'a>;
 impl Sorted {
     /// The rows in their order.
     pub(super) fn rows(&self) -> io::Result<impl Iterator<Item = io::Result<Row>> + '_> {
-        let held = self.held.iter().cloned().map(Ok::<_, Infallible>);
+        let held = self.held.iter().map(|row| Ok::<_, Infallible>(row.to_row()));
         let mut parts: Vec<Part<'_>> =
             vec![Box::new(held.map(|row| row.map_err(|no| match no {})))];
         for n in 0..self.parts {
             let file = BufReader::new(File::open(part(&self.folder, n))?);
-            parts.push(Box::new(Rows { file, is_over: false }));
+            parts.push(Box::new(PartRows { file, is_over: false }));
         }
         Ok(merge(parts))
     }
@@ -125,12 +123,12 @@ fn part(folder: &Path, n: usize) -> PathBuf {
 }
 
 /// The rows of a part.
-struct Rows {
+struct PartRows {
     file: BufReader<File>,
     is_over: bool,
 }
 
-impl Rows {
+impl PartRows {
     fn read(&mut self) -> io::Result<Option<Row>> {
         let mut length = [0; 4];
         match self.file.read_exact(&mut length) {
@@ -148,7 +146,7 @@ impl Rows {
     }
 }
 
-impl Iterator for Rows {
+impl Iterator for PartRows {
     type Item = io::Result<Row>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -16,6 +16,7 @@ use crate::billing::{
     RateCard, Tiers, Whole,
 };
 use crate::digest::Sha256Digest;
+use crate::envelope::type_of;
 use crate::rating::{Ledger, Options};
 
 /// The most decimal digits that the minor unit of a currency has.
@@ -79,9 +80,16 @@ impl Billing {
         Ok(Self { ledger, published, closings, timelines, origin, notes })
     }
 
-    /// Whether a leaf may be of the stream: few others are looked at closer.
+    /// Whether a leaf may be one of the stream that says something, by its type alone.
     pub fn may_be(leaf: &[u8]) -> bool {
-        std::str::from_utf8(leaf).is_ok_and(|leaf| leaf.contains(r#""st":"billing""#))
+        let kinds: [&[u8]; 5] = [
+            b"rate_card.adopted",
+            b"contract.published",
+            b"period.opened",
+            b"period.closed",
+            b"credit_note.issued",
+        ];
+        type_of(leaf).is_none_or(|kind| kinds.contains(&kind))
     }
 
     /// A leaf that may be of the stream.

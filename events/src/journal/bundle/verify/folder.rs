@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use super::super::layout::{MANIFEST, MANIFEST_NOTE, SUMS, UNLISTED, sums_text};
 use super::super::manifest::{MAX_MANIFEST_BYTES, Manifest};
 use super::super::{Failure, Reason};
+use super::billing::Billing;
 use crate::digest::Sha256Digest;
-use crate::tlog::MAX_NOTE_BYTES;
+use crate::tlog::{MAX_ENTRY_TILE, MAX_NOTE_BYTES, Tile, TileLevel, entries};
 
 /// Bytes that are read at a time.
 const PART: usize = 1 << 20;
@@ -23,6 +24,8 @@ pub(super) struct Folder<'a> {
     pub manifest: Vec<u8>,
     /// The bytes of `manifest.note`.
     pub note: Vec<u8>,
+    /// Tiles with leaves that may be of the stream `billing`.
+    billing: BTreeSet<u64>,
 }
 
 impl<'a> Folder<'a> {
@@ -31,7 +34,8 @@ impl<'a> Folder<'a> {
         path: &'a Path,
         heard: &mut dyn FnMut(Reason, u64, u64),
     ) -> Result<(Self, Manifest, String), Failure> {
-        let mut this = Self { path, manifest: Vec::new(), note: Vec::new() };
+        let mut this =
+            Self { path, manifest: Vec::new(), note: Vec::new(), billing: BTreeSet::new() };
         let on_disk = below(path).map_err(wrong)?;
         if let Some(missing) = UNLISTED.iter().find(|path| !on_disk.contains(**path)) {
             return Err(wrong(format!("{missing} is missing")));
@@ -44,12 +48,12 @@ impl<'a> Folder<'a> {
             return Err(wrong(format!("{} is not in {MANIFEST}", super::leaves::shown(extra))));
         }
         let total = manifest.files.iter().map(|file| file.bytes).fold(0, u64::saturating_add);
-        let mut done = 0;
+        let (mut done, mut bytes) = (0, Vec::new());
         for file in &manifest.files {
             if !on_disk.contains(&file.path) {
                 return Err(wrong(format!("{} is missing", file.path)));
             }
-            let digest = this.digest(&file.path, file.bytes)?;
+            let digest = this.digest(&file.path, file.bytes, &mut bytes)?;
             if digest != file.sha256 {
                 return Err(wrong(format!("{} has another digest", file.path)));
             }
@@ -98,23 +102,59 @@ impl<'a> Folder<'a> {
         }
     }
 
-    fn digest(&self, path: &str, bytes: u64) -> Result<Sha256Digest, Failure> {
-        let broken = |error: std::io::Error| unreadable(Reason::Manifest, path, &error);
-        let mut file = File::open(self.at(path)).map_err(broken)?;
-        let (mut hasher, mut part, mut size) = (Sha256::new(), vec![0; PART], 0u64);
-        loop {
-            let read = file.read(&mut part).map_err(broken)?;
-            if read == 0 || size > bytes {
-                break;
+    /// Whether a tile of entries has leaves that may be of the stream `billing`.
+    pub fn has_billing(&self, tile: u64) -> bool {
+        self.billing.contains(&tile)
+    }
+
+    fn digest(
+        &mut self,
+        path: &str,
+        size: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<Sha256Digest, Failure> {
+        match path.parse::<Tile>() {
+            Ok(tile) if tile.level == TileLevel::Entries && size <= MAX_ENTRY_TILE => {
+                self.read_into(Reason::Manifest, path, size, bytes)?;
+                if entries(bytes).flatten().any(Billing::may_be) {
+                    self.billing.insert(tile.index);
+                }
+                match bytes.len() as u64 == size {
+                    true => Ok(Sha256Digest::of(bytes)),
+                    false => Err(other_size(path, size)),
+                }
             }
-            hasher.update(&part[..read]);
-            size += read as u64;
-        }
-        match size == bytes {
-            true => Ok(Sha256Digest(hasher.finalize().into())),
-            false => Err(wrong(format!("{path} does not have {bytes} bytes"))),
+            _ => self.digest_in_parts(path, size, bytes),
         }
     }
+
+    fn digest_in_parts(
+        &self,
+        path: &str,
+        size: u64,
+        part: &mut Vec<u8>,
+    ) -> Result<Sha256Digest, Failure> {
+        let broken = |error: std::io::Error| unreadable(Reason::Manifest, path, &error);
+        let mut file = File::open(self.at(path)).map_err(broken)?;
+        let (mut hasher, mut done) = (Sha256::new(), 0u64);
+        loop {
+            part.clear();
+            let read = (&mut file).take(PART as u64).read_to_end(part).map_err(broken)?;
+            if read == 0 || done > size {
+                break;
+            }
+            hasher.update(&part);
+            done += read as u64;
+        }
+        match done == size {
+            true => Ok(Sha256Digest(hasher.finalize().into())),
+            false => Err(other_size(path, size)),
+        }
+    }
+}
+
+fn other_size(path: &str, size: u64) -> Failure {
+    wrong(format!("{path} does not have {size} bytes"))
 }
 
 fn wrong(what: String) -> Failure {

@@ -1,12 +1,16 @@
 //! Checks a bundle, in the order of `ops/audit/VERIFY.md`. The first check that fails is named,
 //! and nothing behind it is believed.
 //!
-//! Everything is read from start to end, a tile at a time: memory grows with the number of
-//! streams and attempts, not with that of events.
+//! Every file is read once for its digest, and every tile once more for all the rest, a tile at a
+//! time: each leaf is hashed, gone through and taken in one go, and what is wrong with it is kept
+//! until its check has its turn. Memory grows with the number of streams and attempts, not with
+//! that of events.
 
 mod billing;
 mod folder;
 mod leaves;
+#[cfg(test)]
+mod leaves_oracle;
 mod money;
 mod numbers;
 mod signed;
@@ -89,26 +93,24 @@ impl Verifier<'_, '_> {
         self.passed(Reason::Signature, found);
         let mut money =
             self.manifest.period.as_ref().map(|period| Money::new(&self.manifest, period));
-        let foresee = |index, leaf: &[u8]| {
-            if let Some(money) = &mut money {
-                money.foresee(index, leaf);
+        if let Some(money) = &mut money {
+            tree::foresee(&self.folder, &self.manifest, |index, leaf| money.foresee(index, leaf));
+            money.begin();
+        }
+        // What is wrong with leaves, their numbers or money is kept until the tree was checked.
+        let mut leaves = Envelopes::new(&self.manifest);
+        let take = |index, leaf: &[u8]| {
+            if let Some(leaf) = leaves.take(index, leaf)
+                && let Some(money) = &mut money
+            {
+                money.take(index, &leaf);
             }
         };
-        let tree = Tree::check(&self.folder, &self.manifest, &mut going(self.heard), foresee)?;
+        let tree = Tree::check(&self.folder, &self.manifest, &mut going(self.heard), take)?;
         self.passed(Reason::Root, tree.found());
         let led = tree::consistency(&self.folder, &self.manifest)?;
         self.passed(Reason::Consistency, led);
-        if let Some(money) = &mut money {
-            money.begin();
-        }
-        let mut leaves = Envelopes::new(&self.manifest);
-        tree.walk(&self.folder, &mut going(self.heard), |index, leaf| {
-            leaves.take(index, leaf)?;
-            if let Some(money) = &mut money {
-                money.take(index, leaf);
-            }
-            Ok(())
-        })?;
+        leaves.judge()?;
         self.passed(Reason::Leaf, format!("{} leaves are canonical events", tree.events()));
         let streams = leaves.numbers()?;
         self.passed(Reason::Sequence, format!("{streams} streams without a gap"));
@@ -131,7 +133,7 @@ impl Verifier<'_, '_> {
     }
 
     fn money(mut self, money: Money, tree: &Tree) -> Result<Verified, Failure> {
-        let rated = money.usage(&self.folder, tree)?;
+        let rated = money.usage(&self.folder, &self.manifest, tree)?;
         self.passed(Reason::Usage, format!("{} facts, byte for byte", rated.facts()));
         let lines = rated.lines(&self.folder, &self.manifest)?;
         self.passed(Reason::Rating, lines.found());

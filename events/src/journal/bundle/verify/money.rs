@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufReader, Read as _};
-
-use sha2::{Digest, Sha256};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 
 use super::super::layout::{self, INVOICE, LINES, USAGE};
 use super::super::manifest::{Control, Manifest, PeriodPart, RATING};
@@ -16,7 +14,7 @@ use super::sort::Sorter;
 use super::tree::Tree;
 use crate::billing::PeriodClosed;
 use crate::digest::Sha256Digest;
-use crate::rating::{Draft, Roots, Row, Statement, USAGE_HEADER};
+use crate::rating::{Draft, LeafParts, Roots, Statement, USAGE_HEADER};
 
 /// The money of a bundle, while its leaves go by. What is wrong with it is kept until it is
 /// asked for: leaves are judged first.
@@ -56,7 +54,7 @@ impl Money {
     }
 
     /// The next leaf, which is an event.
-    pub fn take(&mut self, index: u64, leaf: &[u8]) {
+    pub fn take(&mut self, index: u64, leaf: &LeafParts<'_>) {
         let Some((_, closing)) = &self.closing else { return };
         let Ok(billing) = &mut self.billing else { return };
         if self.draft.is_some() {
@@ -68,13 +66,18 @@ impl Money {
             let draft = billing.ledger.draft(&closing.period, closing.size, &mut sorter);
             let draft = draft.map(|draft| (draft, sorter));
             self.draft = Some(draft.map_err(|error| wrong(error.to_string())));
-        } else if let Err(error) = billing.ledger.push(index, leaf) {
+        } else if let Err(error) = billing.ledger.push_read(index, leaf) {
             self.billing = Err(wrong(error.to_string()));
         }
     }
 
     /// Compares the usage.
-    pub fn usage(self, folder: &Folder<'_>, tree: &Tree) -> Result<Rated, Failure> {
+    pub fn usage(
+        self,
+        folder: &Folder<'_>,
+        manifest: &Manifest,
+        tree: &Tree,
+    ) -> Result<Rated, Failure> {
         let wrong = |what: String| Failure::new(Reason::Usage, what);
         let billing = self.billing?;
         let (index, closing) =
@@ -86,8 +89,9 @@ impl Money {
         }
         let (draft, sorter) =
             self.draft.ok_or_else(|| wrong("no leaf stands behind its size".to_string()))??;
-        let (roots, digest) = compare(folder, sorter)?;
-        if digest != closing.usage {
+        let roots = compare(folder, sorter)?;
+        // Its bytes have the digest that the manifest has.
+        if manifest.file(USAGE).is_none_or(|file| file.sha256 != closing.usage) {
             return Err(wrong(format!("leaf {index} has another digest of {USAGE}")));
         }
         let finished = draft.finish(&roots);
@@ -96,34 +100,41 @@ impl Money {
 }
 
 /// Compares the rows with `usage.csv`.
-fn compare(folder: &Folder<'_>, sorter: Sorter) -> Result<(Roots, Sha256Digest), Failure> {
+fn compare(folder: &Folder<'_>, sorter: Sorter) -> Result<Roots, Failure> {
     let broken = |error: io::Error| unreadable(Reason::Usage, USAGE, &error);
     let wrong = |what: String| Failure::new(Reason::Usage, what);
     let file = File::open(folder.at(USAGE)).map_err(broken)?;
     let mut file = BufReader::with_capacity(1 << 18, file);
-    let (mut roots, mut hasher, mut there) = (Roots::new(), Sha256::new(), Vec::new());
     let mut next = |line: u64, wanted: &[u8]| {
-        there.clear();
-        let read = (&mut file).take(wanted.len() as u64).read_to_end(&mut there).map_err(broken)?;
-        hasher.update(wanted);
-        if read == wanted.len() && there == wanted {
-            return Ok(());
-        }
+        let there = differing(&mut file, wanted).map_err(broken)?;
+        let Some(there) = there else { return Ok(()) };
         let text = |bytes: &[u8]| shown(String::from_utf8_lossy(bytes).trim_end());
         let (there, wanted) = (text(&there), text(wanted));
         Err(wrong(format!("{USAGE}, line {line}: there is `{there}`, it follows `{wanted}`")))
     };
     next(1, USAGE_HEADER.as_bytes())?;
-    for (line, row) in (2..).zip(sorter.sorted().map_err(broken)?) {
-        let row: Row = row.map_err(broken)?;
+    let (mut rows, mut roots, mut line) = (sorter.sorted().map_err(broken)?, Roots::new(), 1);
+    while let Some(row) = rows.next().map_err(broken)? {
+        line += 1;
         next(line, row.csv())?;
         roots.push(row).map_err(|error| wrong(error.to_string()))?;
     }
-    let mut more = [0];
-    match file.read(&mut more).map_err(broken)? {
-        0 => Ok((roots, Sha256Digest(hasher.finalize().into()))),
-        _ => Err(wrong(format!("{USAGE} has more lines than follow"))),
+    match file.fill_buf().map_err(broken)?.is_empty() {
+        true => Ok(roots),
+        false => Err(wrong(format!("{USAGE} has more lines than follow"))),
     }
+}
+
+/// What comes next in a file where that is something else than what is wanted, as many bytes.
+fn differing(file: &mut BufReader<File>, wanted: &[u8]) -> io::Result<Option<Vec<u8>>> {
+    let buffered = file.fill_buf()?;
+    if buffered.starts_with(wanted) {
+        file.consume(wanted.len());
+        return Ok(None);
+    }
+    let mut there = Vec::new();
+    file.take(wanted.len() as u64).read_to_end(&mut there)?;
+    Ok((there != wanted).then_some(there))
 }
 
 /// A period whose usage is right.

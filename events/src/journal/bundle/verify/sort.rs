@@ -1,33 +1,31 @@
 //! Rows in their order, however many: sorted in parts that fit into memory, kept in files without
 //! a name, and merged.
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 
-use crate::rating::{Fact, FactSink, Merge, Row, merge};
+use crate::rating::{FactSink, RowRef, Rows, ToldFact};
 
 /// Bytes of rows that are kept in memory.
 const IN_MEMORY: usize = 64 * 1024 * 1024;
-/// Bytes of a row beside its text.
-const BESIDE: usize = 32;
 /// How often another name is tried.
 const NAMES: usize = 16;
 
 /// Takes facts in any order.
 pub(super) struct Sorter {
-    rows: Vec<Row>,
-    bytes: usize,
+    rows: Rows,
     limit: usize,
-    parts: Vec<BufReader<File>>,
+    parts: Vec<Part>,
     broken: Option<io::Error>,
 }
 
 impl FactSink for Sorter {
-    fn fact(&mut self, fact: Fact) {
-        let row = Row::of(&fact);
-        self.bytes += row.as_bytes().len() + BESIDE;
-        self.rows.push(row);
-        if self.bytes >= self.limit && self.broken.is_none() {
+    fn fact(&mut self, fact: ToldFact<'_>) {
+        self.rows.push(fact);
+        if self.rows.bytes() >= self.limit && self.broken.is_none() {
             self.broken = self.write_part().err();
         }
     }
@@ -40,13 +38,13 @@ impl Sorter {
     }
 
     fn with_limit(limit: usize) -> Self {
-        Self { rows: Vec::new(), bytes: 0, limit, parts: Vec::new(), broken: None }
+        Self { rows: Rows::new(), limit, parts: Vec::new(), broken: None }
     }
 
     fn write_part(&mut self) -> io::Result<()> {
-        self.rows.sort_unstable();
+        self.rows.sort();
         let mut out = BufWriter::new(unnamed()?);
-        for row in self.rows.drain(..) {
+        for row in self.rows.iter() {
             let bytes = row.as_bytes();
             // Rows come from leaves, which are far smaller.
             let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
@@ -55,51 +53,113 @@ impl Sorter {
         }
         let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.rewind()?;
-        self.parts.push(BufReader::new(file));
-        self.bytes = 0;
+        self.rows.clear();
+        self.parts.push(Part { file: BufReader::new(file), row: Vec::new() });
         Ok(())
     }
 
     /// All rows in their order.
-    pub fn sorted(mut self) -> io::Result<Merge<Part>> {
+    pub fn sorted(mut self) -> io::Result<Sorted> {
         if let Some(error) = self.broken {
             return Err(error);
         }
-        self.rows.sort_unstable();
-        let mut parts: Vec<Part> = self.parts.into_iter().map(Part::File).collect();
-        parts.push(Part::Memory(self.rows.into_iter()));
-        Ok(merge(parts))
+        if self.parts.is_empty() {
+            self.rows.sort();
+            return Ok(Sorted::Memory { rows: self.rows, next: 0 });
+        }
+        if !self.rows.is_empty() {
+            self.write_part()?;
+        }
+        let mut parts = BinaryHeap::new();
+        for mut part in self.parts {
+            if part.step()? {
+                parts.push(Reverse(part));
+            }
+        }
+        Ok(Sorted::Files { parts, is_given: false })
     }
 }
 
-/// Rows that are sorted.
-pub(super) enum Part {
-    /// In a file, each behind its length.
-    File(BufReader<File>),
-    /// In memory.
-    Memory(std::vec::IntoIter<Row>),
+/// Rows in their order.
+pub(super) enum Sorted {
+    /// All of them fit into memory.
+    Memory {
+        /// Sorted.
+        rows: Rows,
+        /// The place of the next one.
+        next: usize,
+    },
+    /// They are in files, the next one on top.
+    Files {
+        /// Those that are not at their end.
+        parts: BinaryHeap<Reverse<Part>>,
+        /// The one on top was given.
+        is_given: bool,
+    },
 }
 
-impl Iterator for Part {
-    type Item = io::Result<Row>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Sorted {
+    /// The next row.
+    pub fn next(&mut self) -> io::Result<Option<RowRef<'_>>> {
         match self {
-            Self::Memory(rows) => rows.next().map(Ok),
-            Self::File(file) => read_row(file).transpose(),
+            Self::Memory { rows, next } => {
+                *next += 1;
+                Ok(rows.get(*next - 1))
+            }
+            Self::Files { parts, is_given } => {
+                if std::mem::replace(is_given, true)
+                    && let Some(mut top) = parts.peek_mut()
+                    && !top.0.step()?
+                {
+                    PeekMut::pop(top);
+                }
+                let Some(Reverse(part)) = parts.peek() else { return Ok(None) };
+                let row = RowRef::from_bytes(&part.row);
+                row.map(Some).ok_or_else(|| io::Error::other("a row was cut off"))
+            }
         }
     }
 }
 
-fn read_row(file: &mut BufReader<File>) -> io::Result<Option<Row>> {
-    let mut length = [0; 4];
-    match file.read_exact(&mut length) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        other => other?,
+/// Rows that are sorted, in a file, each behind its length.
+pub(super) struct Part {
+    file: BufReader<File>,
+    /// The one that is next.
+    row: Vec<u8>,
+}
+
+impl Part {
+    /// Goes on to the next row, if there is one.
+    fn step(&mut self) -> io::Result<bool> {
+        let mut length = [0; 4];
+        match self.file.read_exact(&mut length) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            other => other?,
+        }
+        self.row.resize(u32::from_be_bytes(length) as usize, 0);
+        self.file.read_exact(&mut self.row)?;
+        Ok(true)
     }
-    let mut bytes = vec![0; u32::from_be_bytes(length) as usize];
-    file.read_exact(&mut bytes)?;
-    Row::from_bytes(bytes).map(Some).ok_or_else(|| io::Error::other("a row was cut off"))
+}
+
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Part {}
+
+impl PartialOrd for Part {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Part {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.row.cmp(&other.row)
+    }
 }
 
 /// A file that is gone when it is closed, whatever happens.
@@ -127,7 +187,7 @@ mod tests {
 
     use super::*;
     use crate::digest::Sha256Digest;
-    use crate::rating::FactClass;
+    use crate::rating::{Fact, FactClass, Row};
     use crate::step::Fault;
 
     fn fact(number: u32) -> Fact {
@@ -153,16 +213,23 @@ mod tests {
         }
     }
 
+    fn all(mut sorted: Sorted) -> io::Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        while let Some(row) = sorted.next()? {
+            rows.push(row.to_row());
+        }
+        Ok(rows)
+    }
+
     #[test]
     fn rows_come_in_the_same_order_from_memory_and_from_many_files() -> io::Result<()> {
         let (mut memory, mut files) = (Sorter::new(), Sorter::with_limit(4_000));
         for number in 0..500 {
-            memory.fact(fact(number));
-            files.fact(fact(number));
+            memory.fact(fact(number).told());
+            files.fact(fact(number).told());
         }
         assert!(files.parts.len() > 10 && memory.parts.is_empty());
-        let memory: Vec<Row> = memory.sorted()?.collect::<io::Result<_>>()?;
-        let files: Vec<Row> = files.sorted()?.collect::<io::Result<_>>()?;
+        let (memory, files) = (all(memory.sorted()?)?, all(files.sorted()?)?);
         assert_eq!(memory.len(), 500);
         assert!(memory.is_sorted() && memory == files);
         Ok(())

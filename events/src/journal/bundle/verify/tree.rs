@@ -6,13 +6,12 @@ use super::super::{Failure, Reason};
 use super::folder::Folder;
 use crate::digest::Sha256Digest;
 use crate::tlog::{
-    ENTRY_TILE_WIDTH, Frontier, Tile, TileLevel, leaf_hash, parse_entries, root, verify_consistency,
+    ENTRY_TILE_WIDTH, Frontier, MAX_ENTRY_TILE, Tile, TileLevel, entries, leaf_hash, root,
+    verify_consistency,
 };
 
 /// Bytes of a hash.
 const HASH_BYTES: u64 = 32;
-/// Bytes of a tile of entries at most: each has its length in two bytes.
-const MAX_ENTRY_TILE: u64 = ENTRY_TILE_WIDTH * (2 + 0xffff);
 /// Bytes of a line of a proof.
 const PROOF_LINE: u64 = 45;
 
@@ -28,12 +27,13 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Hashes every leaf, and goes up to the root. Shows all leaves on the way.
+    /// Hashes every leaf, and goes up to the root. All leaves are seen on the way, each when it has
+    /// the hash of its tile.
     pub fn check(
         folder: &Folder<'_>,
         manifest: &Manifest,
         heard: &mut dyn FnMut(Reason, u64, u64),
-        mut foresee: impl FnMut(u64, &[u8]),
+        mut take: impl FnMut(u64, &[u8]),
     ) -> Result<Self, Failure> {
         let mut this = Self {
             extent: manifest.log.extent(),
@@ -44,7 +44,7 @@ impl Tree {
             root: manifest.log.end.root,
         };
         this.read_upper(folder)?;
-        let last = this.check_leaves(folder, heard, &mut foresee)?;
+        let last = this.check_leaves(folder, heard, &mut take)?;
         let there = manifest.files.iter().filter(|file| file.path.starts_with("tile/")).count();
         let wanted = this.entry_tiles + this.hash_tiles;
         if there as u64 != wanted {
@@ -113,7 +113,7 @@ impl Tree {
         &mut self,
         folder: &Folder<'_>,
         heard: &mut dyn FnMut(Reason, u64, u64),
-        foresee: &mut dyn FnMut(u64, &[u8]),
+        take: &mut dyn FnMut(u64, &[u8]),
     ) -> Result<Vec<Sha256Digest>, Failure> {
         let (mut bytes, mut last) = (Vec::new(), Vec::new());
         let all = self.extent.events();
@@ -121,12 +121,13 @@ impl Tree {
         for tile in extent.entry_tiles() {
             let hashed = Tile { level: TileLevel::Hashes(0), ..tile };
             let hashes = read_hashes(folder, &hashed)?;
-            let leaves = read_leaves(folder, &tile, &mut bytes)?;
-            for (index, (leaf, hash)) in (tile.leaves().0..).zip(leaves.iter().zip(&hashes)) {
+            read_leaves(folder, &tile, &mut bytes)?;
+            for (index, (leaf, hash)) in (tile.leaves().0..).zip(entries(&bytes).zip(&hashes)) {
+                let leaf = leaf.map_err(|error| wrong(format!("{tile}: {error}")))?;
                 if leaf_hash(leaf) != *hash {
                     return Err(wrong(format!("leaf {index} does not have the hash in {hashed}")));
                 }
-                foresee(index, leaf);
+                take(index, leaf);
             }
             self.events += u64::from(tile.width);
             self.entry_tiles += 1;
@@ -140,25 +141,6 @@ impl Tree {
             heard(Reason::Root, self.events, all);
         }
         Ok(last)
-    }
-
-    /// Gives every leaf that is there to whoever asks, in order.
-    pub fn walk(
-        &self,
-        folder: &Folder<'_>,
-        heard: &mut dyn FnMut(Reason, u64, u64),
-        mut take: impl FnMut(u64, &[u8]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let (mut bytes, mut done) = (Vec::new(), 0);
-        for tile in self.extent.entry_tiles() {
-            let leaves = read_leaves(folder, &tile, &mut bytes)?;
-            for (index, leaf) in (tile.leaves().0..).zip(leaves) {
-                take(index, leaf)?;
-            }
-            done += u64::from(tile.width);
-            heard(Reason::Leaf, done, self.events);
-        }
-        Ok(())
     }
 
     /// The root of the log at a size that its leaves below `first` do not matter for.
@@ -208,18 +190,31 @@ fn read_hashes(folder: &Folder<'_>, tile: &Tile) -> Result<Vec<Sha256Digest>, Fa
     Ok(hashes.iter().map(|hash| Sha256Digest(*hash)).collect())
 }
 
-/// The leaves of a tile, as many as it must have.
-fn read_leaves<'b>(
-    folder: &Folder<'_>,
-    tile: &Tile,
-    bytes: &'b mut Vec<u8>,
-) -> Result<Vec<&'b [u8]>, Failure> {
+/// The bytes of a tile that has as many leaves as it must have.
+fn read_leaves(folder: &Folder<'_>, tile: &Tile, bytes: &mut Vec<u8>) -> Result<(), Failure> {
     let path = tile.to_string();
     folder.read_into(Reason::Root, &path, MAX_ENTRY_TILE, bytes)?;
-    let leaves = parse_entries(bytes).map_err(|error| wrong(format!("{path}: {error}")))?;
-    match leaves.len() == usize::from(tile.width) {
-        true => Ok(leaves),
-        false => Err(wrong(format!("{path} has {} leaves, not {}", leaves.len(), tile.width))),
+    let mut count = 0;
+    for leaf in entries(bytes) {
+        leaf.map_err(|error| wrong(format!("{path}: {error}")))?;
+        count += 1;
+    }
+    match count == usize::from(tile.width) {
+        true => Ok(()),
+        false => Err(wrong(format!("{path} has {count} leaves, not {}", tile.width))),
+    }
+}
+
+/// Shows the leaves of the stream `billing` before all others, as far as their tiles can be read:
+/// what is wrong with a tile is said where its turn is.
+pub(super) fn foresee(folder: &Folder<'_>, manifest: &Manifest, mut take: impl FnMut(u64, &[u8])) {
+    let mut bytes = Vec::new();
+    for tile in manifest.log.extent().entry_tiles() {
+        if folder.has_billing(tile.index) && read_leaves(folder, &tile, &mut bytes).is_ok() {
+            for (index, leaf) in (tile.leaves().0..).zip(entries(&bytes).flatten()) {
+                take(index, leaf);
+            }
+        }
     }
 }
 

@@ -103,6 +103,9 @@ pub struct InvoiceReport {
     /// `lines.csv`, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lines_csv: Option<String>,
+    /// Its rows for the tools of others (FOCUS 1.2), where they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub focus_csv: Option<String>,
 }
 
 /// The period of an invoice.
@@ -153,6 +156,7 @@ impl InvoiceReport {
             what_if: None,
             invoice_json: None,
             lines_csv: None,
+            focus_csv: None,
         }
     }
 }

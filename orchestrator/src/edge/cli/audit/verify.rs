@@ -13,11 +13,14 @@ use crate::edge::cli::{CliError, Context, ExitCode};
 const EXAMPLES: &str = "\
 Examples:
   dagbook audit verify november
+  dagbook audit verify october november     one after another, and the worst exit code
   dagbook audit verify november --key books.example+1a2b3c4d+AUvj…    the key, as you know it
 
 Without `--key` the bundle's own policy says whose signature counts: ask the site for its key
 another way, and name it here. `python3 november/verify.py november` is another program that
 answers the same.
+
+With `--quiet` only the last line of each is printed.
 
 Exit codes: 0 verified   2 there is no such folder   6 a check failed: manifest, signature, root,
 consistency, leaf, sequence, usage, rating or invoice";
@@ -26,9 +29,9 @@ consistency, leaf, sequence, usage, rating or invoice";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder of the bundle
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
+    /// The folders of the bundles
+    #[arg(value_name = "DIR", required = true)]
+    folders: Vec<PathBuf>,
     /// The log's verifier key (name+hexid+base64), as known from elsewhere
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
@@ -36,6 +39,8 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle: Option<String>,
     verified: bool,
     checks: Vec<CheckRow>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,17 +61,49 @@ struct FailureRow {
     what: String,
 }
 
-/// Checks it.
+/// Several bundles.
+#[derive(Serialize)]
+struct Reports {
+    verified: bool,
+    bundles: Vec<Report>,
+}
+
+/// Checks them.
 pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
-    if !args.folder.is_dir() {
-        let what = format!("{} is no folder", args.folder.display());
+    if let Some(missing) = args.folders.iter().find(|folder| !folder.is_dir()) {
+        let what = format!("{} is no folder", missing.display());
         return Err(CliError::usage(what).hint("name the folder that `audit export` wrote"));
     }
     let key = args.key.as_deref().map(read_key).transpose()?;
+    let is_one = args.folders.len() == 1;
+    let mut reports = Vec::with_capacity(args.folders.len());
+    for folder in args.folders {
+        let name = output::clean(&folder.display().to_string());
+        if !is_one && !ctx.is_json() {
+            output::print(&format!("bundle: {name}\n"))?;
+        }
+        let mut report = one(ctx, folder, key.clone()).await?;
+        report.bundle = (!is_one).then_some(name);
+        reports.push(report);
+    }
+    let verified = reports.iter().all(|report| report.verified);
+    if ctx.is_json() {
+        match reports.pop() {
+            Some(report) if is_one => output::json(&report)?,
+            last => {
+                reports.extend(last);
+                output::json(&Reports { verified, bundles: reports })?;
+            }
+        }
+    }
+    Ok(if verified { ExitCode::Success } else { ExitCode::Damaged })
+}
+
+async fn one(ctx: &Context, folder: PathBuf, key: Option<VerifierKey>) -> Result<Report, CliError> {
     let (is_json, is_quiet) = (ctx.is_json(), ctx.is_quiet());
     let checked = tokio::task::spawn_blocking(move || {
         let mut teller = Teller::new(is_json, is_quiet);
-        let result = check(&args.folder, key.as_ref(), &mut teller);
+        let result = check(&folder, key.as_ref(), &mut teller);
         teller.clear();
         (teller.broken, teller.checks, result)
     });
@@ -76,19 +113,17 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
     if let Some(error) = broken {
         return Err(error);
     }
-    let (exit, summary, failed) = match result {
-        Ok(verified) => (ExitCode::Success, Some(verified.summary), None),
+    let (summary, failed) = match result {
+        Ok(verified) => (Some(verified.summary), None),
         Err(failure) => {
             let row = FailureRow { reason: failure.reason.name(), what: failure.what };
-            (ExitCode::Damaged, None, Some(row))
+            (None, Some(row))
         }
     };
-    if is_json {
-        output::json(&Report { verified: failed.is_none(), checks, summary, failed })?;
-    } else {
+    if !is_json {
         output::print(&last_line(summary.as_deref(), failed.as_ref()))?;
     }
-    Ok(exit)
+    Ok(Report { bundle: None, verified: failed.is_none(), checks, summary, failed })
 }
 
 fn check(
@@ -123,7 +158,8 @@ fn last_line(summary: Option<&str>, failed: Option<&FailureRow>) -> String {
 
 /// Tells each check as it passes, and how far a long one is.
 struct Teller {
-    is_json: bool,
+    /// Whether checks are told one by one.
+    is_told: bool,
     is_shown: bool,
     told: Option<(Reason, u64)>,
     checks: Vec<CheckRow>,
@@ -133,7 +169,8 @@ struct Teller {
 impl Teller {
     fn new(is_json: bool, is_quiet: bool) -> Self {
         let is_shown = std::io::stderr().is_terminal() && !is_quiet;
-        Self { is_json, is_shown, told: None, checks: Vec::new(), broken: None }
+        let is_told = !is_json && !is_quiet;
+        Self { is_told, is_shown, told: None, checks: Vec::new(), broken: None }
     }
 
     fn hear(&mut self, step: Step<'_>) {
@@ -142,7 +179,7 @@ impl Teller {
             Step::Passed { check, found } => {
                 self.clear();
                 let found = output::clean(found);
-                if !self.is_json && self.broken.is_none() {
+                if self.is_told && self.broken.is_none() {
                     self.broken = output::print(&format!("{check:<12} {found}\n")).err();
                 }
                 self.checks.push(CheckRow { check: check.name(), found });

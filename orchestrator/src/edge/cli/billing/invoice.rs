@@ -20,6 +20,7 @@ Examples:
   dagbook invoice --tenant acme --period 2026-11 --rate-card new.yaml   what it would be
   dagbook invoice --period acme-000001 --csv > lines.csv
   dagbook invoice --period 2026-11 --document > invoice.json
+  dagbook invoice --period 2026-11 --focus > cost_and_usage.csv
   dagbook invoice list --tenant acme
   dagbook invoice show 000001 --events --period 2026-11 --tenant acme
   dagbook invoice credit --period 2026-11 --line 000001=4.20 --reason \"an outage\" --tenant acme
@@ -43,6 +44,9 @@ pub struct Args {
     /// Print `invoice.json`, byte for byte
     #[arg(long, conflicts_with = "csv")]
     document: bool,
+    /// Print it as FOCUS 1.2 (`cost_and_usage.csv`), a row for each fact
+    #[arg(long, conflicts_with_all = ["csv", "document", "rate_card"])]
+    focus: bool,
     #[command(subcommand)]
     action: Option<Action>,
 }
@@ -149,11 +153,12 @@ async fn show(
     let what_if = other.transpose()?;
     let report: InvoiceReport = match (place, what_if) {
         (Place::Here(here), what_if) => {
-            let ask = InvoiceAsk { period, what_if, documents };
+            let ask = InvoiceAsk { period, what_if, documents, focus: args.focus };
             billing::invoice(&accounts(ctx, here), &here.by, &ask).await?
         }
         (Place::There(remote), None) => {
-            let pairs = [("documents", documents.then(|| "true".to_string()))];
+            let asked = |is: bool| is.then(|| "true".to_string());
+            let pairs = [("documents", asked(documents)), ("focus", asked(args.focus))];
             let path = format!("invoices/{}{}", segment(&period), query(&pairs));
             remote.client.get(&path).await?
         }
@@ -165,6 +170,10 @@ async fn show(
     };
     if report.status == "draft" {
         ctx.tell("draft: the period is not closed, and everything may still change");
+    }
+    if let Some(focus) = report.focus_csv.as_ref().filter(|_| args.focus) {
+        output::raw(focus.as_bytes())?;
+        return Ok(ExitCode::Success);
     }
     match (&report.lines_csv, &report.invoice_json) {
         (Some(text), _) if args.csv => output::raw(text.as_bytes())?,

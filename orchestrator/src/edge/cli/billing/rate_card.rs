@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use dagbook_events::billing::file::read_card;
 use dagbook_events::dag::FindingDto;
+use dagbook_events::time::Timestamp;
 use serde_json::json;
 
 use super::difference::{Changed, differences};
@@ -76,7 +77,7 @@ enum Action {
     Assign {
         /// The card
         name: String,
-        /// From when on [default: from now on]
+        /// From when on, also in the past while no card holds there [default: from now on]
         #[arg(long, value_name = "TIME")]
         effective: Option<String>,
     },
@@ -293,5 +294,23 @@ async fn assign(
         let (name, version) = (&it.card.name, it.card.version);
         output::print(&format!("{name} version {version} holds from {}\n", it.effective_from))?;
     }
+    if let Some(first) = adopted.first().filter(|_| effective.is_none()) {
+        later_than_published(ctx, first).await?;
+    }
     Ok(ExitCode::Success)
+}
+
+/// Says so where a card holds for the tenant from now on, and for the site since longer.
+async fn later_than_published(ctx: &Context, it: &RateCardReport) -> Result<(), CliError> {
+    let (name, version) = (&it.card.name, it.card.version);
+    let published = show(ctx, name, Some(version)).await?.effective_from;
+    let read = Timestamp::parse_rfc3339;
+    if read(&published) < read(&it.effective_from) {
+        ctx.tell(&format!(
+            "{name} version {version} is in force since {published}, and for this tenant only from \
+             now on: what it used before has no price. `--effective TIME` says from when on a card \
+             holds; it cannot go back behind a card that the tenant has, nor into a closed period"
+        ));
+    }
+    Ok(())
 }

@@ -111,6 +111,8 @@ fn limits(given: &HttpLimits) -> Limits {
         per_peer: given.per_peer.unwrap_or(usual.per_peer),
         concurrent: count(given.concurrent, usual.concurrent),
         request: time(given.request_ms, usual.request),
+        rating: time(given.rating_ms, usual.rating),
+        ratings: count(given.ratings, usual.ratings),
         followers: count(given.followers, usual.followers),
         followers_per_tenant: count(given.followers_per_tenant, usual.followers_per_tenant),
         connections: count(given.connections, usual.connections),

@@ -43,6 +43,16 @@ pub fn to_text(report: &RunReport) -> String {
         );
         fact("budget", &text);
     }
+    for cost in &report.cost {
+        let running = match cost.running_attempts {
+            0 => String::new(),
+            n => {
+                let open = output::count(n as usize, "attempt");
+                format!(", {} so far of {open} at work", cost.running)
+            }
+        };
+        fact("cost", &format!("{}{running}", cost.settled));
+    }
     for (name, value) in &report.params {
         fact("param", &format!("{name} = {value}"));
     }
