@@ -119,6 +119,7 @@ async fn the_memory_store_keeps_the_law_book() {
     assert_eq!(
         report.not_applicable(),
         [
+            "what_is_recent_is_what_would_be_read",
             "what_is_open_outlives_a_kill",
             "waiting_notices_other_handles",
             "two_handles_append_to_one_record",

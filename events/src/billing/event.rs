@@ -132,7 +132,7 @@ pub struct PeriodClosed {
     /// The root of the log at that size.
     pub root: Sha256Digest,
     /// Version of the rule by which it was rated.
-    pub rating: u32,
+    pub rating: u64,
     /// Number of the invoice.
     pub number: String,
     /// Of `usage.csv`.

@@ -49,7 +49,7 @@ pub struct Invoice {
     /// Double entries, which add up to nothing.
     pub postings: Vec<Posting>,
     /// Version of the rule.
-    pub rating: u32,
+    pub rating: u64,
     /// Whose.
     pub tenant: String,
     /// What is to be paid.

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::RatingError;
-use crate::billing::{BILLING_STREAM, CardAdopted, ContractPublished, PeriodClosed, PeriodOpened};
+use crate::billing::{BILLING_STREAM, CardAdopted, ContractPublished, PeriodClosed};
 use crate::canonical::{Node, NotCanonical, Reader};
 use crate::envelope::type_of;
 use crate::step::Fault;
+use crate::time::Timestamp;
 
 /// What a leaf is to a bill. It is looked at where it is made, and moves nowhere.
 #[expect(clippy::large_enum_variant)]
@@ -25,8 +26,19 @@ pub(super) enum Leaf<'a> {
 pub(super) enum Billing {
     Card(Box<CardAdopted>),
     Contract(Box<ContractPublished>),
-    Opened(Box<PeriodOpened>),
+    Opened(Box<Opened>),
     Closed(Box<PeriodClosed>),
+}
+
+/// The members of a `period.opened` that are used; what else it has may have any form.
+#[derive(Deserialize)]
+pub(super) struct Opened {
+    pub period: String,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub zone: String,
+    pub currency: String,
+    pub exponent: u8,
 }
 
 /// Which of the three a usage leaf is.

@@ -54,4 +54,4 @@ pub use rows::{Merge, Roots, Row, RowRef, Rows, merge};
 pub use statement::{Closed, Statement};
 
 /// Version of the rule, recorded in closings.
-pub const RATING: u32 = 1;
+pub const RATING: u64 = 1;

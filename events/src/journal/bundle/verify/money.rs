@@ -209,7 +209,7 @@ impl Lines {
     ) -> Result<(Statement, usize), Failure> {
         let wrong = |what: String| Failure::new(Reason::Invoice, what);
         let Self { billing, closing, statement, .. } = self;
-        if closing.rating != RATING {
+        if closing.rating != u64::from(RATING) {
             return Err(wrong(format!("the closing has the rating {}", closing.rating)));
         }
         let json = statement.invoice(closing.root).to_json();
