@@ -181,22 +181,18 @@ impl EngineDoor for Nobody {
     }
 }
 
-/// Billing over a record, for a site of this name. Must be called on a tokio runtime.
-pub fn accounts(
-    store: Arc<dyn EventStore>,
-    clock: Arc<dyn Clock>,
-    tenant: &TenantId,
-    site: &str,
-) -> Accounts {
-    let deps = Deps {
-        store: store.clone(),
+/// The ports over a record on which nothing runs: no executors, and everything but the record in
+/// memory.
+pub fn ports(store: Arc<dyn EventStore>, clock: Arc<dyn Clock>, tenant: &TenantId) -> Deps {
+    Deps {
         news: News::of(store.clone()),
+        store,
         blobs: Arc::new(MemoryBlobs::default()),
         shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
         executors: Registry::new(),
         slots: BTreeMap::new(),
         limits: Default::default(),
-        clock: clock.clone(),
+        clock,
         rng: Arc::new(SystemRng),
         cache: Arc::new(NoCache),
         places: BTreeMap::new(),
@@ -205,7 +201,17 @@ pub fn accounts(
         ownership: Arc::new(NoOwnership),
         tenant: tenant.clone(),
         person: Actor::new("user", "test"),
-    };
+    }
+}
+
+/// Billing over a record, for a site of this name. Must be called on a tokio runtime.
+pub fn accounts(
+    store: Arc<dyn EventStore>,
+    clock: Arc<dyn Clock>,
+    tenant: &TenantId,
+    site: &str,
+) -> Accounts {
+    let deps = ports(store.clone(), clock.clone(), tenant);
     let recorder = Recorder::new(&deps);
     let services = Services {
         store,

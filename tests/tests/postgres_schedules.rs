@@ -9,27 +9,23 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use dagbook::app::error::AppError;
 use dagbook::app::pipelines;
-use dagbook::app::ports::{NoCache, WaitFigures};
+use dagbook::app::ports::WaitFigures;
 use dagbook::app::principal::Principal;
 use dagbook::app::schedules::{self, Pace};
 use dagbook::app::services::{EngineDoor, Services};
 use dagbook::engine::{Decided, Outgoing, StreamPart};
-use dagbook::runtime::news::News;
 use dagbook::runtime::record::Recorder;
-use dagbook::runtime::{Deps, NoOwnership, PATIENCE};
 use dagbook_events::access::Role;
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::dag::trigger::{CatchUp, Overlap};
 use dagbook_events::ids::{RunId, StepKey, StreamName, TenantId};
-use dagbook_events::journal::blobs::MemoryBlobs;
-use dagbook_events::journal::clock::{SystemClock, SystemRng};
-use dagbook_events::journal::store::MemoryStore;
+use dagbook_events::journal::clock::SystemClock;
 use dagbook_events::ports::{Actor, AppendRequest, Clock, EventStore, Expected};
 use dagbook_events::run::event::{Source, Submitted};
 use dagbook_events::run::{Ask, RunEvent, RunFact};
 use dagbook_events::schedule::{BackfillAsk, Order, ScheduleEvent, ScheduleSpec};
 use dagbook_events::time::{Millis, Timestamp};
-use dagbook_executors::Registry;
+use dagbook_tests::books::ports;
 use dagbook_tests::servers::{Postgres, PostgresVersion};
 use dagbook_tests::stores;
 use tokio::sync::watch;
@@ -109,24 +105,7 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(
             Timestamp::parse_rfc3339("2026-03-01T00:00:30Z").expect("an instant").0,
         )));
-        let deps = Deps {
-            store: store.clone(),
-            news: News::of(store.clone()),
-            blobs: Arc::new(MemoryBlobs::default()),
-            shelf: Arc::new(MemoryStore::new(Arc::new(SystemClock))),
-            executors: Registry::new(),
-            slots: BTreeMap::new(),
-            limits: Default::default(),
-            clock: clock.clone(),
-            rng: Arc::new(SystemRng),
-            cache: Arc::new(NoCache),
-            places: BTreeMap::new(),
-            patience: PATIENCE,
-            leading: None,
-            ownership: Arc::new(NoOwnership),
-            tenant: tenant.clone(),
-            person: Actor::new("user", "test"),
-        };
+        let deps = ports(store.clone(), clock.clone(), &tenant);
         let recorder = Recorder::new(&deps);
         let (hangs, hung) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let door = Door {
