@@ -193,26 +193,37 @@ fn push_manifest(
 
 /// Leaves with other members, in a log that the site signs anew from end to end.
 fn leaves(leaves: &[Vec<u8>], bundle: &Bundle, key: &Key, dice: &mut Dice, cases: &mut Vec<Case>) {
-    let wanted = Wanted { period: None, first: 0, start: 0, witnesses: 0 };
     for number in 0..if is_deep() { 400 } else { 40 } {
         let at = dice.below(leaves.len() as u64) as usize;
         let Some((what, leaf)) = other_leaf(&leaves[at], dice) else { continue };
-        let mut leaves = leaves.to_vec();
-        leaves[at] = leaf;
-        let mut changed = Bundle::of(&leaves, &wanted, key);
-        for (path, bytes) in &bundle.files {
-            if !matches!(path.as_str(), "start.checkpoint" | "consistency.proof") {
-                changed.files.entry(path.clone()).or_insert_with(|| bytes.clone());
-            }
-        }
-        changed.manifest.kind = bundle.manifest.kind;
-        changed.manifest.period = bundle.manifest.period.clone();
-        changed.manifest.control = bundle.manifest.control.clone();
-        changed.seal(key);
         let name = format!("{number}: leaf {at}: {what}");
+        let bundle = with_leaf(leaves, bundle, key, (at, leaf));
         // Roots of closings behind it are no longer true, and of others nothing may follow.
-        cases.push(Case { name, bundle: changed, word: None, is_harmless: true });
+        cases.push(Case { name, bundle, word: None, is_harmless: true });
     }
+}
+
+/// The bundle with one other leaf, signed anew.
+fn with_leaf(
+    leaves: &[Vec<u8>],
+    bundle: &Bundle,
+    key: &Key,
+    (at, leaf): (usize, Vec<u8>),
+) -> Bundle {
+    let wanted = Wanted { period: None, first: 0, start: 0, witnesses: 0 };
+    let mut leaves = leaves.to_vec();
+    leaves[at] = leaf;
+    let mut changed = Bundle::of(&leaves, &wanted, key);
+    for (path, bytes) in &bundle.files {
+        if !matches!(path.as_str(), "start.checkpoint" | "consistency.proof") {
+            changed.files.entry(path.clone()).or_insert_with(|| bytes.clone());
+        }
+    }
+    changed.manifest.kind = bundle.manifest.kind;
+    changed.manifest.period = bundle.manifest.period.clone();
+    changed.manifest.control = bundle.manifest.control.clone();
+    changed.seal(key);
+    changed
 }
 
 fn other_leaf(leaf: &[u8], dice: &mut Dice) -> Option<(String, Vec<u8>)> {
@@ -294,4 +305,26 @@ fn leaves_of_any_kind_have_the_same_name_for_both() {
         leaves(&all, &bundle, &key, &mut dice, &mut cases);
         compare(&cases, &key);
     }
+}
+
+/// What one of the two refused at another place than the other.
+#[test]
+fn members_that_no_rule_names_and_versions_of_any_size_are_judged_alike() {
+    let (leaves, bundle, key) = bundle_of(1);
+    let mut cases = Vec::new();
+    for (kind, member, value) in [
+        ("period.opened", "kind", json!(-1)),
+        ("period.closed", "rating", json!(1_u64 << 40)),
+        ("period.closed", "rating", json!(-1)),
+    ] {
+        let parsed = leaves.iter().map(|leaf| serde_json::from_slice::<Value>(leaf).expect("JSON"));
+        let found = parsed.enumerate().find(|(_, leaf)| leaf["ty"] == kind);
+        let (at, mut leaf) = found.expect("there is one");
+        leaf["d"][member] = value.clone();
+        let leaf = dagbook_events::canonical::to_vec(&leaf).expect("canonical");
+        let bundle = with_leaf(&leaves, &bundle, &key, (at, leaf));
+        let name = format!("{kind}: {member} = {value}");
+        cases.push(Case { name, bundle, word: None, is_harmless: false });
+    }
+    compare(&cases, &key);
 }
