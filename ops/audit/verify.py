@@ -1157,7 +1157,7 @@ class Ledger:
         """{attempt: (what counts, facts, anomalies)} by the leaves below a size."""
         book = Book(self, size)
         for (run, attempt), said in self.attempts.items():
-            if said[0].index < size:
+            if said and said[0].index < size:
                 counting = Counting(said, size)
                 facts, anomalies = facts_of(run, attempt, counting, book)
                 yield (run, attempt), counting, facts, anomalies
