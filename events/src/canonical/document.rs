@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Keep, NotCanonical, Nothing, scan, unescaped};
+use super::form::{FormId, Forms};
+use super::scan::{Keep, NotCanonical, Nothing, scan, text_of, unescaped};
 
 /// Accepts the bytes if they are exactly what [`super::to_vec`] writes for some value.
 pub fn verify(bytes: &[u8]) -> Result<(), NotCanonical> {
@@ -14,25 +15,31 @@ pub fn verify(bytes: &[u8]) -> Result<(), NotCanonical> {
 #[derive(Debug, Default)]
 pub struct Reader {
     places: Places,
+    parts: Vec<u32>,
+    forms: Forms,
 }
 
 #[derive(Debug, Default)]
 struct Places(Vec<Place>);
 
-/// Where a value stands.
+/// Where a value stands: a place is counted from the beginning of a part of the text. A text that
+/// was gone through is one part.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    start: u32,
-    end: u32,
+pub(super) struct Place {
+    pub start: u32,
+    pub end: u32,
     /// Places that it takes, with all that is inside.
-    count: u32,
+    pub count: u32,
+    pub start_part: u16,
+    pub end_part: u16,
 }
 
 impl Keep for Places {
     #[inline]
     fn begin(&mut self, start: usize) -> usize {
         // Texts whose lengths do not fit are refused before.
-        self.0.push(Place { start: start as u32, end: 0, count: 1 });
+        let start = start as u32;
+        self.0.push(Place { start, end: 0, count: 1, start_part: 0, end_part: 0 });
         self.0.len() - 1
     }
 
@@ -48,12 +55,47 @@ impl Keep for Places {
 impl Reader {
     /// Reads a text, which must be canonical, of less than 4 GiB.
     pub fn read<'r>(&'r mut self, bytes: &'r [u8]) -> Result<Node<'r>, NotCanonical> {
+        let text = self.go_through(bytes)?;
+        Ok(self.whole(text))
+    }
+
+    /// Reads a text of a kind of which there are many that differ in little, and names its form
+    /// if that is known.
+    pub(crate) fn read_like<'r>(
+        &'r mut self,
+        kind: &[u8],
+        bytes: &'r [u8],
+    ) -> Result<(Node<'r>, Option<FormId>), NotCanonical> {
+        let is_short = u32::try_from(bytes.len()).is_ok();
+        let found = if is_short { self.forms.find(kind, bytes, &mut self.parts) } else { None };
+        let Some(found) = found else {
+            let text = self.go_through(bytes)?;
+            self.forms.learn(kind, bytes, &self.places.0);
+            return Ok((self.whole(text), None));
+        };
+        let form = self.forms.first(found);
+        let node = Node { text: text_of(bytes)?, parts: &self.parts, places: &form.places, at: 0 };
+        Ok((node, Some(form.id)))
+    }
+
+    fn go_through<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b str, NotCanonical> {
         self.places.0.clear();
+        self.parts.clear();
+        self.parts.push(0);
         if u32::try_from(bytes.len()).is_err() {
             return Err(NotCanonical { offset: 0, reason: "longer than 4 GiB" });
         }
-        let text = scan(bytes, &mut self.places)?;
-        Ok(Node { text, places: &self.places.0 })
+        scan(bytes, &mut self.places)
+    }
+
+    #[cfg(test)]
+    pub(super) fn forms(&self) -> &Forms {
+        &self.forms
+    }
+
+    /// What was gone through last.
+    fn whole<'r>(&'r self, text: &'r str) -> Node<'r> {
+        Node { text, parts: &self.parts, places: &self.places.0, at: 0 }
     }
 }
 
@@ -61,16 +103,34 @@ impl Reader {
 #[derive(Debug, Clone, Copy)]
 pub struct Node<'r> {
     text: &'r str,
-    /// Its own place, and those of all that is inside.
+    /// Where the parts of the text begin.
+    parts: &'r [u32],
+    /// All places of the text, and which of them is this one. Those of what is inside are behind it.
     places: &'r [Place],
+    at: usize,
 }
 
 impl<'r> Node<'r> {
     /// The text as it stands there.
     #[inline]
     pub fn raw(self) -> &'r str {
-        let place = self.places.first();
-        place.map_or("", |place| &self.text[place.start as usize..place.end as usize])
+        let Some(place) = self.places.get(self.at) else { return "" };
+        let begin = |part: u16| self.parts.get(usize::from(part)).copied().unwrap_or_default();
+        let start = begin(place.start_part) + place.start;
+        let end = begin(place.end_part) + place.end;
+        &self.text[start as usize..end as usize]
+    }
+
+    /// The number of this value in its text. A value with this number is in each text of a form.
+    #[inline]
+    pub(crate) fn place(self) -> usize {
+        self.at
+    }
+
+    /// The value of this number in the same text.
+    #[inline]
+    pub(crate) fn at(self, place: usize) -> Self {
+        Self { at: place, ..self }
     }
 
     /// The text of a string.
@@ -134,23 +194,28 @@ impl<'r> Node<'r> {
     }
 
     fn inside(self) -> Inside<'r> {
-        Inside { text: self.text, places: &self.places[1..] }
+        let count = self.places.get(self.at).map_or(0, |place| place.count as usize);
+        Inside { of: self, next: self.at + 1, end: self.at + count }
     }
 }
 
 /// Values one behind the other.
 struct Inside<'r> {
-    text: &'r str,
-    places: &'r [Place],
+    of: Node<'r>,
+    next: usize,
+    end: usize,
 }
 
 impl<'r> Iterator for Inside<'r> {
     type Item = Node<'r>;
 
+    #[inline]
     fn next(&mut self) -> Option<Node<'r>> {
-        let count = self.places.first()?.count as usize;
-        let (places, rest) = self.places.split_at(count);
-        self.places = rest;
-        Some(Node { text: self.text, places })
+        if self.next >= self.end {
+            return None;
+        }
+        let node = self.of.at(self.next);
+        self.next += self.of.places[self.next].count as usize;
+        Some(node)
     }
 }

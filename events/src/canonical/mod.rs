@@ -6,6 +6,7 @@
 
 mod document;
 mod error;
+mod form;
 mod scan;
 mod serializer;
 mod text;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use document::{Node, Reader, verify};
 pub use error::{CanonicalError, Problem};
+pub(crate) use form::{FormId, Memo};
 pub use scan::NotCanonical;
 pub(crate) use text::{write_integer, write_string};
 

@@ -40,8 +40,7 @@ impl Keep for Nothing {
 
 /// Goes through all bytes, which must be one value.
 pub(super) fn scan<'a>(bytes: &'a [u8], keep: &mut impl Keep) -> Result<&'a str, NotCanonical> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| NotCanonical { offset: e.valid_up_to(), reason: "not UTF-8" })?;
+    let text = text_of(bytes)?;
     let mut scanner = Scanner { bytes, at: 0, keep, reason: "" };
     let mut is_good = scanner.value(0).is_ok();
     if is_good && scanner.at < bytes.len() {
@@ -51,6 +50,12 @@ pub(super) fn scan<'a>(bytes: &'a [u8], keep: &mut impl Keep) -> Result<&'a str,
         true => Ok(text),
         false => Err(NotCanonical { offset: scanner.at, reason: scanner.reason }),
     }
+}
+
+/// The bytes as a text.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str, NotCanonical> {
+    std::str::from_utf8(bytes)
+        .map_err(|e| NotCanonical { offset: e.valid_up_to(), reason: "not UTF-8" })
 }
 
 struct Scanner<'a, 'k, K> {
@@ -241,7 +246,7 @@ fn is_safe(digits: &[u8]) -> bool {
 
 /// Where the first quote, backslash or control character stands, from a place on; else the end.
 #[inline]
-fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     // Eight at a time. The lowest bit that is set is right; those above it may be borrowed.

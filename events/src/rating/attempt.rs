@@ -1,7 +1,7 @@
 //! Which of the records of an attempt counts.
 
-use super::leaf::{Heard, Sort};
 use super::records::{At, Records};
+use super::usage::{Heard, Sort};
 use crate::step::Fault;
 
 /// How long after its end the truth about a lost attempt is still taken: 62 days.

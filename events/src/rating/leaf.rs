@@ -1,14 +1,12 @@
 //! What of a leaf money follows from, read without building anything.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 
 use super::RatingError;
+use super::usage::{Sort, Usage, UsageForms, UsageMembers, needed, places};
 use crate::billing::{BILLING_STREAM, CardAdopted, ContractPublished, PeriodClosed};
-use crate::canonical::{Node, NotCanonical, Reader};
+use crate::canonical::{FormId, Memo, Node, NotCanonical, Reader};
 use crate::envelope::type_of;
-use crate::step::Fault;
 use crate::time::Timestamp;
 
 /// What a leaf is to a bill. It is looked at where it is made, and moves nowhere.
@@ -41,56 +39,6 @@ pub(super) struct Opened {
     pub exponent: u8,
 }
 
-/// Which of the three a usage leaf is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    End,
-    Checkpoint,
-    Truth,
-}
-
-/// A figure of an attempt.
-pub(super) struct Usage<'a> {
-    pub sort: Sort,
-    pub run: Cow<'a, str>,
-    pub step: Cow<'a, str>,
-    pub attempt: Cow<'a, str>,
-    pub rt: i64,
-    /// `d.usage` as it stands there.
-    pub text: &'a str,
-    pub figures: Figures<'a>,
-    pub heard: Option<Heard>,
-}
-
-/// The members of `d.usage` that count.
-pub(super) struct Figures<'a> {
-    pub executor: Cow<'a, str>,
-    pub class: Cow<'a, str>,
-    pub allocated: i64,
-    pub released: i64,
-    pub started: Option<i64>,
-    pub requested: Requested<'a>,
-    pub egress: u64,
-    pub is_lost: bool,
-    pub fault: Fault,
-}
-
-/// What was asked for.
-pub(super) struct Requested<'a> {
-    pub cpu_milli: u64,
-    pub mem_mib: u64,
-    pub disk_mib: u64,
-    pub gpu: Node<'a>,
-}
-
-/// The same instants by the orchestrator's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Heard {
-    pub planned: i64,
-    pub started: Option<i64>,
-    pub exited: i64,
-}
-
 /// Which types are of any concern.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -116,21 +64,32 @@ impl Kind {
     }
 }
 
-/// Reads what matters of the leaf at this index, if anything does.
-pub(super) fn read<'a>(
-    index: u64,
-    leaf: &'a [u8],
-    reader: &'a mut Reader,
-) -> Result<Leaf<'a>, RatingError> {
-    if type_of(leaf).is_some_and(|kind| Kind::of(kind).is_none()) {
-        return Ok(Leaf::Other);
+/// Reads leaves, and remembers where the leaves of a form have what matters.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    reader: Reader,
+    members: Memo<LeafMembers>,
+    usage: UsageForms,
+}
+
+impl Leaves {
+    /// Reads what matters of the leaf at this index, if anything does.
+    pub(super) fn read<'a>(
+        &'a mut self,
+        index: u64,
+        leaf: &'a [u8],
+    ) -> Result<Leaf<'a>, RatingError> {
+        let kind = type_of(leaf);
+        if kind.is_some_and(|kind| Kind::of(kind).is_none()) {
+            return Ok(Leaf::Other);
+        }
+        let broken =
+            |reason: String| RatingError::Shape { index, kind: "leaf".to_string(), reason };
+        let read = self.reader.read_like(kind.unwrap_or_default(), leaf);
+        let (node, form) = read.map_err(|error: NotCanonical| broken(error.to_string()))?;
+        let members = self.members.get(form, || LeafMembers::of(node)).map_err(broken)?;
+        read_parts(index, &members.parts(node, form), &mut self.usage)
     }
-    let broken = |error: NotCanonical| RatingError::Shape {
-        index,
-        kind: "leaf".to_string(),
-        reason: error.to_string(),
-    };
-    read_parts(index, &LeafParts::of(reader.read(leaf).map_err(broken)?))
 }
 
 /// The members of a leaf that money follows from, where it has them.
@@ -142,27 +101,38 @@ pub struct LeafParts<'a> {
     pub rt: Option<Node<'a>>,
     pub st: Option<Node<'a>>,
     pub ty: Option<Node<'a>>,
+    pub(crate) form: Option<FormId>,
 }
 
-impl<'a> LeafParts<'a> {
-    fn of(leaf: Node<'a>) -> Self {
-        let mut parts = Self { co: None, d: None, rt: None, st: None, ty: None };
-        for (name, value) in leaf.members().into_iter().flatten() {
-            match name {
-                "co" => parts.co = Some(value),
-                "d" => parts.d = Some(value),
-                "rt" => parts.rt = Some(value),
-                "st" => parts.st = Some(value),
-                "ty" => parts.ty = Some(value),
-                _ => {}
-            }
-        }
-        parts
+/// Which values of a leaf these are.
+#[derive(Debug, Clone, Copy)]
+struct LeafMembers {
+    co: Option<usize>,
+    d: Option<usize>,
+    rt: Option<usize>,
+    st: Option<usize>,
+    ty: Option<usize>,
+}
+
+impl LeafMembers {
+    fn of(leaf: Node<'_>) -> Result<Self, String> {
+        let [co, d, rt, st, ty] = places(leaf, "leaf", ["co", "d", "rt", "st", "ty"])?;
+        Ok(Self { co, d, rt, st, ty })
+    }
+
+    fn parts(self, leaf: Node<'_>, form: Option<FormId>) -> LeafParts<'_> {
+        let part = |place: Option<usize>| place.map(|place| leaf.at(place));
+        let [co, d, rt, st, ty] = [self.co, self.d, self.rt, self.st, self.ty].map(part);
+        LeafParts { co, d, rt, st, ty, form }
     }
 }
 
 /// Reads what matters of a leaf that was gone through.
-pub(super) fn read_parts<'a>(index: u64, leaf: &LeafParts<'a>) -> Result<Leaf<'a>, RatingError> {
+pub(super) fn read_parts<'a>(
+    index: u64,
+    leaf: &LeafParts<'a>,
+    forms: &mut UsageForms,
+) -> Result<Leaf<'a>, RatingError> {
     let shape =
         |kind: &str, reason: String| RatingError::Shape { index, kind: kind.to_string(), reason };
     let name = needed(leaf.ty, "ty", Node::text).map_err(|reason| shape("leaf", reason))?;
@@ -172,7 +142,9 @@ pub(super) fn read_parts<'a>(index: u64, leaf: &LeafParts<'a>) -> Result<Leaf<'a
     let data = || needed(leaf.d, "d", Some).map_err(failed);
     Ok(match (kind, is_billing) {
         (Kind::Usage(sort), false) => {
-            let usage = usage(sort, leaf).map_err(failed)?;
+            let data = data()?;
+            let members = forms.get(leaf.form, || UsageMembers::of(data)).map_err(failed)?;
+            let usage = members.read(sort, leaf, data).map_err(failed)?;
             usage.map_or(Leaf::Other, Leaf::Usage)
         }
         (Kind::Card, true) => Leaf::Billing(Billing::Card(event(data()?).map_err(failed)?)),
@@ -185,143 +157,4 @@ pub(super) fn read_parts<'a>(index: u64, leaf: &LeafParts<'a>) -> Result<Leaf<'a
 
 fn event<'a, D: Deserialize<'a>>(data: Node<'a>) -> Result<Box<D>, String> {
     serde_json::from_str(data.raw()).map(Box::new).map_err(|error| error.to_string())
-}
-
-fn usage<'a>(sort: Sort, leaf: &LeafParts<'a>) -> Result<Option<Usage<'a>>, String> {
-    let data = needed(leaf.d, "d", Some)?;
-    let (mut attempt, mut heard, mut step, mut usage) = (None, None, None, None);
-    for (name, value) in members(data, "d")? {
-        match name {
-            "attempt" => attempt = Some(value),
-            "heard" => heard = Some(value),
-            "step" => step = Some(value),
-            "usage" => usage = Some(value),
-            _ => {}
-        }
-    }
-    let attempt = needed(attempt, "d.attempt", Node::text)?;
-    let step = needed(step, "d.step", Node::text)?;
-    let heard = heard.map(read_heard).transpose()?;
-    let Some(usage) = usage else {
-        return match sort {
-            Sort::Truth => Ok(None),
-            Sort::End | Sort::Checkpoint => Err("it has no `d.usage`".to_string()),
-        };
-    };
-    let run = needed(leaf.co, "co", Node::text)?;
-    let rt = needed(leaf.rt, "rt", Node::integer)?;
-    let figures = figures(usage)?;
-    Ok(Some(Usage { sort, run, step, attempt, rt, text: usage.raw(), figures, heard }))
-}
-
-fn read_heard(heard: Node<'_>) -> Result<Heard, String> {
-    let (mut planned, mut started, mut exited) = (None, None, None);
-    for (name, value) in members(heard, "d.heard")? {
-        match name {
-            "exited" => exited = Some(value),
-            "planned" => planned = Some(value),
-            "started" => started = Some(value),
-            _ => {}
-        }
-    }
-    Ok(Heard {
-        planned: needed(planned, "d.heard.planned", Node::integer)?,
-        started: perhaps(started, "d.heard.started", Node::integer)?,
-        exited: needed(exited, "d.heard.exited", Node::integer)?,
-    })
-}
-
-fn figures(usage: Node<'_>) -> Result<Figures<'_>, String> {
-    let (mut allocated, mut released, mut started) = (None, None, None);
-    let (mut executor, mut class, mut requested) = (None, None, None);
-    let (mut outcome, mut fault, mut used) = (None, None, None);
-    for (name, value) in members(usage, "d.usage")? {
-        let place = match name {
-            "allocated_ms" => &mut allocated,
-            "class" => &mut class,
-            "executor" => &mut executor,
-            "fault" => &mut fault,
-            "outcome" => &mut outcome,
-            "released_ms" => &mut released,
-            "requested" => &mut requested,
-            "started_ms" => &mut started,
-            "used" => &mut used,
-            _ => continue,
-        };
-        *place = Some(value);
-    }
-    let egress = match used {
-        Some(used) => {
-            let found = members(used, "d.usage.used")?.find(|(name, _)| *name == "egress_bytes");
-            let egress = found.map(|(_, value)| value);
-            perhaps(egress, "d.usage.used.egress_bytes", Node::natural)?
-        }
-        None => None,
-    };
-    Ok(Figures {
-        executor: needed(executor, "d.usage.executor", Node::text)?,
-        class: needed(class, "d.usage.class", Node::text)?,
-        allocated: needed(allocated, "d.usage.allocated_ms", Node::integer)?,
-        released: needed(released, "d.usage.released_ms", Node::integer)?,
-        started: perhaps(started, "d.usage.started_ms", Node::integer)?,
-        requested: read_requested(needed(requested, "d.usage.requested", Some)?)?,
-        egress: egress.unwrap_or_default(),
-        is_lost: needed(outcome, "d.usage.outcome", Node::text)? == "lost",
-        fault: needed(fault, "d.usage.fault", read_fault)?,
-    })
-}
-
-fn read_fault(fault: Node<'_>) -> Option<Fault> {
-    Some(match fault.raw() {
-        r#""none""# => Fault::None,
-        r#""user""# => Fault::User,
-        r#""policy""# => Fault::Policy,
-        r#""infra""# => Fault::Infra,
-        _ => return None,
-    })
-}
-
-fn read_requested(requested: Node<'_>) -> Result<Requested<'_>, String> {
-    let (mut cpu, mut mem, mut disk, mut gpu) = (None, None, None, None);
-    for (name, value) in members(requested, "d.usage.requested")? {
-        match name {
-            "cpu_milli" => cpu = Some(value),
-            "disk_mib" => disk = Some(value),
-            "gpu" => gpu = Some(value),
-            "mem_mib" => mem = Some(value),
-            _ => {}
-        }
-    }
-    Ok(Requested {
-        cpu_milli: needed(cpu, "d.usage.requested.cpu_milli", Node::natural)?,
-        mem_mib: needed(mem, "d.usage.requested.mem_mib", Node::natural)?,
-        disk_mib: needed(disk, "d.usage.requested.disk_mib", Node::natural)?,
-        gpu: needed(gpu, "d.usage.requested.gpu", Some)?,
-    })
-}
-
-/// The members of an object, or which one it should be.
-fn members<'a>(
-    node: Node<'a>,
-    name: &str,
-) -> Result<impl Iterator<Item = (&'a str, Node<'a>)>, String> {
-    node.members().ok_or_else(|| format!("`{name}` is no object"))
-}
-
-/// What a member is, or that it is missing or has another form.
-pub(super) fn needed<'a, T>(
-    node: Option<Node<'a>>,
-    name: &str,
-    read: impl FnOnce(Node<'a>) -> Option<T>,
-) -> Result<T, String> {
-    perhaps(node, name, read)?.ok_or_else(|| format!("`{name}` is missing"))
-}
-
-fn perhaps<'a, T>(
-    node: Option<Node<'a>>,
-    name: &str,
-    read: impl FnOnce(Node<'a>) -> Option<T>,
-) -> Result<Option<T>, String> {
-    let Some(node) = node else { return Ok(None) };
-    read(node).map(Some).ok_or_else(|| format!("`{name}` has another form"))
 }

@@ -10,13 +10,13 @@ use super::attempt::{
 };
 use super::attempts::Attempts;
 use super::book::{Book, Period, Since, in_force};
-use super::leaf::{Leaf, LeafParts, Sort, Usage, read, read_parts};
+use super::leaf::{Leaf, LeafParts, Leaves, read_parts};
 use super::names::{Shapes, Texts};
 use super::notes::Notes;
 use super::prices::Prices;
 use super::slices::interval;
+use super::usage::{Sort, Usage, UsageForms};
 use crate::billing::{PeriodClosed, RateCard};
-use crate::canonical::Reader;
 use crate::digest::Sha256Digest;
 
 /// What a ledger is asked for.
@@ -65,7 +65,8 @@ pub struct Ledger {
     cuts: BTreeSet<u64>,
     last: Option<u64>,
     last_usage: Option<u64>,
-    reader: Reader,
+    leaves: Leaves,
+    forms: UsageForms,
 }
 
 impl Ledger {
@@ -98,7 +99,8 @@ impl Ledger {
             cuts: BTreeSet::new(),
             last: None,
             last_usage: None,
-            reader: Reader::default(),
+            leaves: Leaves::default(),
+            forms: UsageForms::default(),
         })
     }
 
@@ -108,8 +110,8 @@ impl Ledger {
     /// # Errors
     /// Where it is not what its type says, or contradicts those before.
     pub fn foresee(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
-        let mut reader = Reader::default();
-        if let Leaf::Billing(billing) = read(index, leaf, &mut reader)? {
+        let mut leaves = Leaves::default();
+        if let Leaf::Billing(billing) = leaves.read(index, leaf)? {
             self.account(index, billing)?;
         }
         Ok(())
@@ -133,9 +135,9 @@ impl Ledger {
     /// Where it stands before the one before, or is not what its type says.
     pub fn push(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
         self.turn(index)?;
-        let mut reader = std::mem::take(&mut self.reader);
-        let taken = read(index, leaf, &mut reader).and_then(|leaf| self.take(index, leaf));
-        self.reader = reader;
+        let mut leaves = std::mem::take(&mut self.leaves);
+        let taken = leaves.read(index, leaf).and_then(|leaf| self.take(index, leaf));
+        self.leaves = leaves;
         taken
     }
 
@@ -145,7 +147,8 @@ impl Ledger {
     /// As [`Ledger::push`].
     pub fn push_read(&mut self, index: u64, leaf: &LeafParts<'_>) -> Result<(), RatingError> {
         self.turn(index)?;
-        self.take(index, read_parts(index, leaf)?)
+        let leaf = read_parts(index, leaf, &mut self.forms)?;
+        self.take(index, leaf)
     }
 
     fn turn(&mut self, index: u64) -> Result<(), RatingError> {

@@ -9,7 +9,7 @@
 //! [`Statement`] with lines, postings and an invoice. [`Ledger::statement`] does all of it in
 //! memory.
 //!
-//! Reading order: `leaf` (what is read), `attempt` (what counts), `book` (what holds when),
+//! Reading order: `leaf` and `usage` (what is read), `attempt` (what counts), `book` (what holds when),
 //! `prices` and `slices` (facts), `draft` (sums), `amount` and `lines` (money), `statement`.
 
 mod amount;
@@ -36,6 +36,7 @@ mod records;
 mod rows;
 mod slices;
 mod statement;
+mod usage;
 
 pub use attempt::CLOCK_WINDOW_MS;
 pub use book::Period;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::RatingError;
 use super::attempt::Record;
-use super::leaf::{Figures, needed};
+use super::usage::{Figures, needed};
 use crate::billing::Meter;
 use crate::canonical::Node;
 

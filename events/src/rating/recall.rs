@@ -2,9 +2,8 @@
 
 use super::RatingError;
 use super::attempt::Slot;
-use super::leaf::{Leaf, read};
+use super::leaf::{Leaf, Leaves};
 use super::ledger::Ledger;
-use crate::canonical::Reader;
 
 impl Ledger {
     /// Takes a leaf from before the first that was pushed, of a run of which nothing was pushed
@@ -15,8 +14,8 @@ impl Ledger {
     /// # Errors
     /// Where it is not what its type says.
     pub fn recall(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
-        let mut reader = Reader::default();
-        let Leaf::Usage(usage) = read(index, leaf, &mut reader)? else { return Ok(()) };
+        let mut leaves = Leaves::default();
+        let Leaf::Usage(usage) = leaves.read(index, leaf)? else { return Ok(()) };
         let record = self.record(index, &usage)?;
         let (slot, records) = self.attempts.slot(&usage.run, &usage.attempt);
         // What is odd about these leaves was said by an invoice before.

@@ -3,8 +3,8 @@
 use super::super::manifest::Manifest;
 use super::super::{Failure, Reason};
 use super::numbers::Numbers;
-use crate::canonical::{Node, Reader, write_string};
-use crate::envelope::{LEAF_FORMAT, MAX_LEAF_BYTES};
+use crate::canonical::{Memo, Node, Reader, write_string};
+use crate::envelope::{LEAF_FORMAT, MAX_LEAF_BYTES, type_of};
 use crate::rating::LeafParts;
 
 /// What a member must be. The strict types of [`crate::envelope`] are not meant here: whoever
@@ -99,11 +99,101 @@ pub(super) struct Numbered<'a> {
     pub index: u64,
 }
 
+/// Which values of a leaf are those that are asked for.
+#[derive(Debug, Clone, Copy)]
+struct Members {
+    co: Option<usize>,
+    d: usize,
+    pos: usize,
+    rt: usize,
+    st: usize,
+    sv: usize,
+    tl: usize,
+    tn: usize,
+    ts: usize,
+    ty: usize,
+    v: usize,
+}
+
+impl Members {
+    /// Of a leaf, which must have the members of one.
+    fn of(leaf: Node<'_>) -> Result<Self, String> {
+        let found = members(leaf, &ENVELOPE)?.map(|node| node.map(Node::place));
+        let [_, _, _, _, co, d, _, pos, rt, _, st, sv, tl, tn, _, ts, ty, v] = found;
+        // All others were there.
+        let at = Option::unwrap_or_default;
+        Ok(Self {
+            co,
+            d: at(d),
+            pos: at(pos),
+            rt: at(rt),
+            st: at(st),
+            sv: at(sv),
+            tl: at(tl),
+            tn: at(tn),
+            ts: at(ts),
+            ty: at(ty),
+            v: at(v),
+        })
+    }
+}
+
+/// Reads leaves, and remembers which members the leaves of a form have.
+#[derive(Debug, Default)]
+pub(super) struct Leaves {
+    reader: Reader,
+    members: Memo<Members>,
+}
+
+impl Leaves {
+    /// Reads an event of the tenant, or says why it is none.
+    pub(super) fn read<'a>(
+        &'a mut self,
+        tenant: &str,
+        leaf: &'a [u8],
+    ) -> Result<(LeafParts<'a>, Numbered<'a>), String> {
+        if leaf.len() > MAX_LEAF_BYTES {
+            return Err(format!("it has more than {MAX_LEAF_BYTES} bytes"));
+        }
+        let kind = type_of(leaf).unwrap_or_default();
+        let read = self.reader.read_like(kind, leaf);
+        let (node, form) = read.map_err(|error| error.to_string())?;
+        // What a value is (a text, an object, a number, and whether it is below zero) is the same in
+        // all leaves of a form.
+        let members = self.members.get(form, || Members::of(node))?;
+        let natural = |place| node.at(place).natural().unwrap_or_default();
+        let raw = |place| node.at(place).raw();
+        if natural(members.v) != LEAF_FORMAT {
+            return Err(format!("it has the format {}", natural(members.v)));
+        }
+        if raw(members.tn) != tenant {
+            return Err(format!("it is of the tenant {}", shown(raw(members.tn))));
+        }
+        let numbered = Numbered {
+            position: natural(members.pos),
+            recorded: node.at(members.rt).integer().unwrap_or_default(),
+            stream: raw(members.st),
+            version: natural(members.sv),
+            timeline: natural(members.tl),
+            index: natural(members.ts),
+        };
+        let parts = LeafParts {
+            co: members.co.map(|place| node.at(place)),
+            d: Some(node.at(members.d)),
+            rt: Some(node.at(members.rt)),
+            st: Some(node.at(members.st)),
+            ty: Some(node.at(members.ty)),
+            form,
+        };
+        Ok((parts, numbered))
+    }
+}
+
 /// Checks all leaves, and remembers what is wrong with one until it is asked for.
 pub(super) struct Envelopes {
     /// As it is spelled in a leaf, between its quotes.
     tenant: String,
-    reader: Reader,
+    leaves: Leaves,
     failed: Option<Failure>,
     numbers: Result<Numbers, Failure>,
 }
@@ -113,7 +203,7 @@ impl Envelopes {
     pub fn new(manifest: &Manifest) -> Self {
         let numbers = Ok(Numbers::new(manifest.log.first == 0));
         let tenant = spelled(&manifest.tenant);
-        Self { tenant, reader: Reader::default(), failed: None, numbers }
+        Self { tenant, leaves: Leaves::default(), failed: None, numbers }
     }
 
     /// The next leaf. Nothing where it or one before is no event.
@@ -121,8 +211,7 @@ impl Envelopes {
         if self.failed.is_some() {
             return None;
         }
-        let read = read(&mut self.reader, &self.tenant, leaf);
-        match read {
+        match self.leaves.read(&self.tenant, leaf) {
             Ok((parts, numbered)) => {
                 if let Ok(numbers) = &mut self.numbers
                     && let Err(failure) = numbers.take(index, &numbered)
@@ -147,38 +236,6 @@ impl Envelopes {
     pub fn numbers(self) -> Result<usize, Failure> {
         self.numbers.map(|numbers| numbers.streams())
     }
-}
-
-/// Reads an event of the tenant, or says why it is none.
-pub(super) fn read<'a>(
-    reader: &'a mut Reader,
-    tenant: &str,
-    leaf: &'a [u8],
-) -> Result<(LeafParts<'a>, Numbered<'a>), String> {
-    if leaf.len() > MAX_LEAF_BYTES {
-        return Err(format!("it has more than {MAX_LEAF_BYTES} bytes"));
-    }
-    let node = reader.read(leaf).map_err(|error| error.to_string())?;
-    let found = members(node, &ENVELOPE)?;
-    let [_, _, _, _, co, d, _, pos, rt, _, st, sv, tl, tn, _, ts, ty, v] = found;
-    let integer = |node: Option<Node<'_>>| node.and_then(Node::integer).unwrap_or_default();
-    let natural = |node: Option<Node<'_>>| node.and_then(Node::natural).unwrap_or_default();
-    let raw = |node: Option<Node<'a>>| node.map_or("", Node::raw);
-    if natural(v) != LEAF_FORMAT {
-        return Err(format!("it has the format {}", natural(v)));
-    }
-    if raw(tn) != tenant {
-        return Err(format!("it is of the tenant {}", shown(raw(tn))));
-    }
-    let numbered = Numbered {
-        position: natural(pos),
-        recorded: integer(rt),
-        stream: raw(st),
-        version: natural(sv),
-        timeline: natural(tl),
-        index: natural(ts),
-    };
-    Ok((LeafParts { co, d, rt, st, ty }, numbered))
 }
 
 /// A text as it is spelled in a leaf.
