@@ -55,47 +55,33 @@ impl Keep for Places {
 impl Reader {
     /// Reads a text, which must be canonical, of less than 4 GiB.
     pub fn read<'r>(&'r mut self, bytes: &'r [u8]) -> Result<Node<'r>, NotCanonical> {
-        let text = self.go_through(bytes)?;
-        Ok(self.whole(text))
+        self.read_formed(bytes).map(|(node, _)| node)
     }
 
-    /// Reads a text of a kind of which there are many that differ in little, and names its form
-    /// if that is known.
-    pub(crate) fn read_like<'r>(
+    /// The same, and names the form of the text if it is known.
+    pub(crate) fn read_formed<'r>(
         &'r mut self,
-        kind: &[u8],
         bytes: &'r [u8],
     ) -> Result<(Node<'r>, Option<FormId>), NotCanonical> {
-        let is_short = u32::try_from(bytes.len()).is_ok();
-        let found = if is_short { self.forms.find(kind, bytes, &mut self.parts) } else { None };
-        let Some(found) = found else {
-            let text = self.go_through(bytes)?;
-            self.forms.learn(kind, bytes, &self.places.0);
-            return Ok((self.whole(text), None));
-        };
-        let form = self.forms.first(found);
-        let node = Node { text: text_of(bytes)?, parts: &self.parts, places: &form.places, at: 0 };
-        Ok((node, Some(form.id)))
-    }
-
-    fn go_through<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b str, NotCanonical> {
-        self.places.0.clear();
-        self.parts.clear();
-        self.parts.push(0);
         if u32::try_from(bytes.len()).is_err() {
             return Err(NotCanonical { offset: 0, reason: "longer than 4 GiB" });
         }
-        scan(bytes, &mut self.places)
+        let Some(form) = self.forms.find(bytes, &mut self.parts) else {
+            self.places.0.clear();
+            self.parts.truncate(1);
+            let text = scan(bytes, &mut self.places)?;
+            self.forms.learn(bytes, &self.places.0);
+            let node = Node { text, parts: &self.parts, places: &self.places.0, at: 0 };
+            return Ok((node, None));
+        };
+        let form = self.forms.get(form);
+        let node = Node { text: text_of(bytes)?, parts: &self.parts, places: &form.places, at: 0 };
+        Ok((node, Some(form.id)))
     }
 
     #[cfg(test)]
     pub(super) fn forms(&self) -> &Forms {
         &self.forms
-    }
-
-    /// What was gone through last.
-    fn whole<'r>(&'r self, text: &'r str) -> Node<'r> {
-        Node { text, parts: &self.parts, places: &self.places.0, at: 0 }
     }
 }
 

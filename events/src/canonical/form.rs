@@ -1,11 +1,11 @@
 //! Texts that differ in their strings and numbers alone have a form in common. A text of a form
-//! that is known is compared with it, and only what differs is looked at: its keys, their order and
-//! all that stands between values was checked when the form was learned.
+//! that is known is compared with it, and only what differs is looked at: keys, their order and all
+//! that stands between values were checked when the form was learned.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::document::Place;
-use super::scan::plain_until;
+use super::scan::string_until;
 
 /// Longer texts have forms of their own, mostly: nothing is learned from them.
 const MOST_BYTES: usize = 8 * 1024;
@@ -13,20 +13,19 @@ const MOST_BYTES: usize = 8 * 1024;
 const MOST_PLACES: usize = 512;
 /// Integers of so many digits are looked at by the scanner: they may be too large.
 const MAX_DIGITS: usize = 16;
-
-/// Kinds of texts of which forms are known.
-const MOST_KINDS: usize = 32;
-/// Forms of one kind that are known at a time.
-const MOST_FORMS: usize = 8;
-/// Forms of one kind that are learned. Texts of a kind that always differs are then read as if
-/// nothing were known.
-const MOST_LEARNED: u32 = 512;
+/// Bytes that a reader keeps for forms, about. When they are full, texts whose form is not known are
+/// read as if none were.
+const MOST_KEPT: usize = 2 * 1024 * 1024;
+/// Forms that a reader knows at most.
+const MOST_FORMS: usize = 4_096;
+/// No step.
+const NONE: u32 = u32::MAX;
 
 /// Names a form of texts: within a process, no two have the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FormId {
     number: u64,
-    /// Where a reader keeps it.
+    /// Its number among those of its reader.
     slot: usize,
 }
 
@@ -34,99 +33,126 @@ pub(crate) struct FormId {
 #[derive(Debug)]
 pub(super) struct Form {
     pub id: FormId,
-    /// All bytes but strings and digits.
-    fixed: Vec<u8>,
-    holes: Vec<Hole>,
     /// Where values stand, by parts.
     pub places: Vec<Place>,
 }
 
-/// What differs.
-#[derive(Debug, Clone, Copy)]
-struct Hole {
-    /// Bytes that stand between it and the one before.
-    behind: u32,
-    is_text: bool,
-}
-
-/// The forms that a reader knows.
+/// The forms that a reader knows, as a tree: forms that begin alike share what they begin with.
 #[derive(Debug, Default)]
 pub(super) struct Forms {
-    kinds: Vec<Kind>,
+    /// The first one is the beginning of all.
+    steps: Vec<Step>,
+    /// The bytes of all steps.
+    fixed: Vec<u8>,
+    forms: Vec<Form>,
+    kept: usize,
 }
 
+/// From one value to the next.
 #[derive(Debug)]
-struct Kind {
-    name: Vec<u8>,
-    /// The one that fitted last stands first.
-    forms: Vec<Form>,
-    learned: u32,
+struct Step {
+    /// Bytes that all texts have here.
+    start: u32,
+    end: u32,
+    then: Then,
+    /// What follows mostly; [`NONE`] behind the end.
+    next: u32,
+    /// What else may follow.
+    others: Vec<u32>,
+}
+
+/// What stands behind fixed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// What is in a string.
+    Text,
+    /// Digits.
+    Digits,
+    /// Digits behind a minus.
+    DigitsBelowZero,
+    /// Nothing: the text has this form.
+    End(usize),
 }
 
 impl Forms {
-    /// Finds the form that a text of this kind has, if it is known: it is the first one of the kind
-    /// that is answered then. Where each part of the text begins is written down: a part reaches from
-    /// the end of a hole to the end of the next.
-    pub fn find(&mut self, kind: &[u8], text: &[u8], parts: &mut Vec<u32>) -> Option<usize> {
-        let at = self.kinds.iter().position(|known| known.name == kind)?;
-        let forms = &mut self.kinds.get_mut(at)?.forms;
-        let fitting = forms.iter().position(|form| form.fits(text, parts))?;
-        forms.swap(0, fitting);
-        Some(at)
-    }
-
-    /// The first form of a kind that was found.
-    pub fn first(&self, kind: usize) -> &Form {
-        &self.kinds[kind].forms[0]
-    }
-
-    /// Learns the form of a text that has none which is known.
-    pub fn learn(&mut self, kind: &[u8], text: &[u8], places: &[Place]) {
-        let at = self.kinds.iter().position(|known| known.name == kind);
-        let at = at.unwrap_or_else(|| {
-            if self.kinds.len() < MOST_KINDS {
-                self.kinds.push(Kind { name: kind.to_vec(), forms: Vec::new(), learned: 0 });
+    /// The form that a text has, if it is known. Where each part of the text begins is written down: a
+    /// part reaches from the end of a value that differs to the end of the next.
+    pub fn find(&mut self, text: &[u8], parts: &mut Vec<u32>) -> Option<usize> {
+        parts.clear();
+        parts.push(0);
+        let (mut at, mut before) = (0, 0);
+        loop {
+            let Step { next, others, .. } = self.steps.get(before)?;
+            let follows = |step: u32| Some((step, self.follow(step, text, at)?));
+            let (step, end) = match follows(*next) {
+                Some(found) => found,
+                None => {
+                    let found = |(other, step): (usize, &u32)| Some((other, follows(*step)?));
+                    let (other, found) = others.iter().enumerate().find_map(found)?;
+                    let Step { next, others, .. } = &mut self.steps[before];
+                    std::mem::swap(next, &mut others[other]);
+                    found
+                }
+            };
+            if let Then::End(form) = self.steps[step as usize].then {
+                return Some(form);
             }
-            self.kinds.len() - 1
-        });
-        let Some(known) = self.kinds.get_mut(at).filter(|known| known.name == kind) else { return };
-        if known.learned == MOST_LEARNED {
-            return;
-        }
-        // The last place is taken again: what fits often stands before it.
-        let slot = at * MOST_FORMS + known.forms.len().min(MOST_FORMS - 1);
-        let Some(mut form) = Form::of(text, places, slot) else { return };
-        known.learned += 1;
-        if let Some(last) = known.forms.get_mut(MOST_FORMS - 1) {
-            form.id.slot = last.id.slot;
-            *last = form;
-        } else {
-            known.forms.push(form);
+            parts.push(end as u32);
+            (at, before) = (end, step as usize);
         }
     }
-}
 
-impl Form {
-    /// The form of a text that was gone through. None where it is long, or has escapes or numbers
-    /// below zero.
-    fn of(text: &[u8], places: &[Place], slot: usize) -> Option<Self> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let is_short = text.len() <= MOST_BYTES && places.len() <= MOST_PLACES;
-        if !is_short || text.contains(&b'\\') {
+    /// Where the value behind the fixed bytes of a step ends, if the text has both here.
+    #[inline]
+    fn follow(&self, step: u32, text: &[u8], at: usize) -> Option<usize> {
+        let Step { start, end, then, .. } = self.steps.get(step as usize)?;
+        let fixed = &self.fixed[*start as usize..*end as usize];
+        let begin = at + fixed.len();
+        if !is_same(text.get(at..begin)?, fixed) {
             return None;
         }
-        let found = holes(text, places)?;
-        let (mut fixed, mut holes, mut at) = (Vec::with_capacity(text.len()), Vec::new(), 0);
-        for (start, end, is_text) in &found {
-            fixed.extend_from_slice(&text[at..*start]);
-            holes.push(Hole { behind: (start - at) as u32, is_text: *is_text });
+        match then {
+            // Behind it a quote is wanted.
+            Then::Text => string_until(text, begin),
+            Then::Digits => digits_until(text, begin),
+            Then::DigitsBelowZero => {
+                digits_until(text, begin).filter(|_| text.get(begin) != Some(&b'0'))
+            }
+            Then::End(_) => (begin == text.len()).then_some(begin),
+        }
+    }
+
+    /// A form that was found.
+    pub fn get(&self, form: usize) -> &Form {
+        &self.forms[form]
+    }
+
+    /// Learns the form of a text that has none which is known, where there is room for it.
+    pub fn learn(&mut self, text: &[u8], places: &[Place]) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let is_short = text.len() <= MOST_BYTES && places.len() <= MOST_PLACES;
+        if !is_short || self.kept >= MOST_KEPT || self.forms.len() == MOST_FORMS {
+            return;
+        }
+        let Some(holes) = holes(text, places) else { return };
+        if self.steps.is_empty() {
+            self.add(&[], Then::Text);
+        }
+        let (mut at, mut before) = (0, 0);
+        for (start, end, then) in &holes {
+            before = self.go(before, &text[at..*start], *then);
             at = *end;
         }
-        fixed.extend_from_slice(&text[at..]);
+        let slot = self.forms.len();
+        let last = self.go(before, &text[at..], Then::End(slot));
+        if self.steps[last].then != Then::End(slot) {
+            // It was known, but a number was too large.
+            return;
+        }
         // A place in the text, as the part in which it is and how far from its beginning.
         let within = |place: u32| {
-            let part = found.partition_point(|(_, end, _)| *end <= place as usize);
-            let begin = part.checked_sub(1).map_or(0, |hole| found[hole].1);
+            let part = holes.partition_point(|(_, end, _)| *end <= place as usize);
+            let begin = part.checked_sub(1).map_or(0, |hole| holes[hole].1);
             (place - begin as u32, part as u16)
         };
         let places = places.iter().map(|place| {
@@ -134,38 +160,47 @@ impl Form {
             Place { start, end, count: place.count, start_part, end_part }
         });
         let id = FormId { number: NUMBER.fetch_add(1, Ordering::Relaxed), slot };
-        Some(Self { id, fixed, holes, places: places.collect() })
+        let places: Vec<Place> = places.collect();
+        self.kept += places.len() * size_of::<Place>() + size_of::<Form>();
+        self.forms.push(Form { id, places });
     }
 
-    /// Whether a text has this form, which says also that it is canonical if it is UTF-8.
-    fn fits(&self, text: &[u8], parts: &mut Vec<u32>) -> bool {
-        parts.clear();
-        parts.push(0);
-        let (mut at, mut fixed) = (0, self.fixed.as_slice());
-        for hole in &self.holes {
-            let (wanted, rest) = fixed.split_at(hole.behind as usize);
-            let begin = at + wanted.len();
-            if !text.get(at..begin).is_some_and(|there| is_same(there, wanted)) {
-                return false;
-            }
-            at = match hole.is_text {
-                // Behind it a quote is wanted.
-                true => plain_until(text, begin),
-                false => match digits_until(text, begin) {
-                    Some(end) => end,
-                    None => return false,
-                },
+    /// The step with these bytes behind another, which is made if there is none.
+    fn go(&mut self, before: usize, fixed: &[u8], then: Then) -> usize {
+        let Step { next, others, .. } = &self.steps[before];
+        let is_it = |step: &u32| {
+            let Some(step) = self.steps.get(*step as usize) else { return false };
+            let is_alike = match (step.then, then) {
+                (Then::End(_), Then::End(_)) => true,
+                (one, other) => one == other,
             };
-            fixed = rest;
-            parts.push(at as u32);
+            is_alike && self.fixed[step.start as usize..step.end as usize] == *fixed
+        };
+        if let Some(known) = std::iter::once(next).chain(others).find(|step| is_it(step)) {
+            return *known as usize;
         }
-        text.get(at..) == Some(fixed)
+        let made = self.add(fixed, then);
+        let Step { next, others, .. } = &mut self.steps[before];
+        match *next {
+            NONE => *next = made as u32,
+            _ => others.push(made as u32),
+        }
+        made
+    }
+
+    fn add(&mut self, fixed: &[u8], then: Then) -> usize {
+        let start = self.fixed.len() as u32;
+        self.fixed.extend_from_slice(fixed);
+        let end = self.fixed.len() as u32;
+        self.steps.push(Step { start, end, then, next: NONE, others: Vec::new() });
+        self.kept += fixed.len() + size_of::<Step>() + size_of::<u32>();
+        self.steps.len() - 1
     }
 }
 
-/// Where the strings that are no keys, without their quotes, and the numbers stand: beginning, end,
-/// and whether it is a string.
-fn holes(text: &[u8], places: &[Place]) -> Option<Vec<(usize, usize, bool)>> {
+/// Where the strings that are no keys, without their quotes, and the digits of numbers stand: beginning,
+/// end, and which of the two it is.
+fn holes(text: &[u8], places: &[Place]) -> Option<Vec<(usize, usize, Then)>> {
     let mut found = Vec::new();
     // The objects and arrays around: their last place, and for objects whether a key comes next.
     let mut around: Vec<(usize, Option<bool>)> = Vec::new();
@@ -182,9 +217,9 @@ fn holes(text: &[u8], places: &[Place]) -> Option<Vec<(usize, usize, bool)>> {
         match text.get(start)? {
             b'{' => around.push((index + place.count as usize, Some(true))),
             b'[' => around.push((index + place.count as usize, None)),
-            b'"' if !is_key => found.push((start + 1, end - 1, true)),
-            b'0'..=b'9' => found.push((start, end, false)),
-            b'-' => return None,
+            b'"' if !is_key => found.push((start + 1, end - 1, Then::Text)),
+            b'0'..=b'9' => found.push((start, end, Then::Digits)),
+            b'-' => found.push((start + 1, end, Then::DigitsBelowZero)),
             _ => {}
         }
     }
@@ -349,9 +384,9 @@ mod tests {
                 bytes.truncate(at.index(bytes.len()));
             }
             let (mut trained, mut fresh) = (Reader::default(), Reader::default());
-            prop_assert!(trained.read_like(b"x", &first).expect("canonical").1.is_none());
+            prop_assert!(trained.read_formed(&first).expect("canonical").1.is_none());
             let wanted = fresh.read(&bytes).map(values_of);
-            let read = trained.read_like(b"x", &bytes).map(|(node, _)| values_of(node));
+            let read = trained.read_formed(&bytes).map(|(node, _)| values_of(node));
             prop_assert_eq!(read, wanted);
         }
     }
@@ -359,34 +394,40 @@ mod tests {
     #[test]
     fn a_text_that_differs_in_strings_and_numbers_has_the_form_of_the_one_before() {
         let mut reader = Reader::default();
-        let mut form = |kind: &[u8], text: &str| {
-            reader.read_like(kind, text.as_bytes()).expect("canonical").1.map(|form| form.slot)
+        let mut form = |text: &str| {
+            reader.read_formed(text.as_bytes()).expect("canonical").1.map(|form| form.slot)
         };
-        assert_eq!(form(b"a", r#"{"a":"x","b":[1,true]}"#), None);
-        let known = form(b"a", r#"{"a":"","b":[123456789012345,true]}"#);
+        assert_eq!(form(r#"{"a":"x","b":[1,true]}"#), None);
+        let known = form(r#"{"a":"","b":[123456789012345,true]}"#);
         assert!(known.is_some());
-        // Of another kind, with other values, too large a number, an escape, below zero.
-        assert_eq!(form(b"b", r#"{"a":"x","b":[1,true]}"#), None);
-        assert_eq!(form(b"a", r#"{"a":"x","b":[1,false]}"#), None);
-        assert_eq!(form(b"a", r#"{"a":"x","b":[1234567890123456,true]}"#), None);
-        assert_eq!(form(b"a", r#"{"a":"\n","b":[1,true]}"#), None);
-        assert_eq!(form(b"a", r#"{"a":"x","b":[-1,true]}"#), None);
-        assert_eq!(form(b"a", r#"{"a":"x","b":[0,true]}"#), known);
+        assert_eq!(form(r#"{"a":"\n\"","b":[0,true]}"#), known);
+        // Other values, too large a number, below zero: the last is another form from then on.
+        assert_eq!(form(r#"{"a":"x","b":[1,false]}"#), None);
+        assert_eq!(form(r#"{"a":"x","b":[1234567890123456,true]}"#), None);
+        assert_eq!(form(r#"{"a":"x","b":[-1,true]}"#), None);
+        let below = form(r#"{"a":"x","b":[-20,true]}"#);
+        assert!(below.is_some() && below != known);
+        assert_eq!(form(r#"{"a":"x","b":[0,true]}"#), known);
     }
 
     #[test]
     fn what_is_known_of_forms_is_bounded() {
         let mut reader = Reader::default();
+        let members = |number: u32| {
+            let members: Vec<String> =
+                (0..100).map(|at| format!(r#""k{number}x{at:03}":1"#)).collect();
+            format!("{{{}}}", members.join(","))
+        };
         for number in 0..2_000u32 {
-            let text = format!(r#"{{"k{number}":"x"}}"#);
-            let kind = (number % 50).to_be_bytes();
-            assert!(reader.read_like(&kind, text.as_bytes()).expect("canonical").1.is_none());
-            let all: usize = reader.forms().kinds.iter().map(|kind| kind.forms.len()).sum();
-            assert!(all <= super::MOST_KINDS * super::MOST_FORMS);
+            let text = members(number);
+            assert!(reader.read_formed(text.as_bytes()).expect("canonical").1.is_none());
         }
-        // What is learned last can be found.
-        assert!(
-            reader.read_like(&[0, 0, 0, 0], br#"{"k1950":"y"}"#).expect("canonical").1.is_some()
-        );
+        let forms = reader.forms();
+        assert!((100..1_000).contains(&forms.forms.len()), "{}", forms.forms.len());
+        assert!(forms.kept < super::MOST_KEPT + 3 * super::MOST_BYTES);
+        let steps = forms.steps.len() * size_of::<super::Step>() + forms.fixed.len();
+        let places: usize = forms.forms.iter().map(|form| form.places.len()).sum();
+        assert!(steps + places * size_of::<super::Place>() <= forms.kept);
+        assert!(reader.read_formed(members(0).as_bytes()).expect("canonical").1.is_some());
     }
 }

@@ -244,9 +244,22 @@ fn is_safe(digits: &[u8]) -> bool {
     number <= MAX_SAFE_INTEGER.unsigned_abs()
 }
 
+/// Where what is in a string ends, from a place on: at its quote. None where it does not end well.
+#[inline]
+pub(super) fn string_until(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = plain_until(bytes, at);
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at = plain_until(bytes, at + escape(&bytes[at..])?.1),
+            _ => return None,
+        }
+    }
+}
+
 /// Where the first quote, backslash or control character stands, from a place on; else the end.
 #[inline]
-pub(super) fn plain_until(bytes: &[u8], mut at: usize) -> usize {
+fn plain_until(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     // Eight at a time. The lowest bit that is set is right; those above it may be borrowed.
@@ -294,7 +307,11 @@ fn escape(bytes: &[u8]) -> Option<(char, usize)> {
 
 /// The text of what stands between quotes, which was gone through.
 pub(super) fn unescaped(content: &str) -> Cow<'_, str> {
-    let Some(first) = content.find('\\') else { return Cow::Borrowed(content) };
+    // It is cut at the first backslash, for there are neither quotes nor control characters.
+    let first = plain_until(content.as_bytes(), 0);
+    if first == content.len() {
+        return Cow::Borrowed(content);
+    }
     let (mut text, mut rest) = (content[..first].to_string(), &content[first..]);
     while let Some((letter, length)) = escape(rest.as_bytes()) {
         text.push(letter);

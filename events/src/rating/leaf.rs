@@ -85,7 +85,7 @@ impl Leaves {
         }
         let broken =
             |reason: String| RatingError::Shape { index, kind: "leaf".to_string(), reason };
-        let read = self.reader.read_like(kind.unwrap_or_default(), leaf);
+        let read = self.reader.read_formed(leaf);
         let (node, form) = read.map_err(|error: NotCanonical| broken(error.to_string()))?;
         let members = self.members.get(form, || LeafMembers::of(node)).map_err(broken)?;
         read_parts(index, &members.parts(node, form), &mut self.usage)

@@ -4,7 +4,7 @@ use super::super::manifest::Manifest;
 use super::super::{Failure, Reason};
 use super::numbers::Numbers;
 use crate::canonical::{Memo, Node, Reader, write_string};
-use crate::envelope::{LEAF_FORMAT, MAX_LEAF_BYTES, type_of};
+use crate::envelope::{LEAF_FORMAT, MAX_LEAF_BYTES};
 use crate::rating::LeafParts;
 
 /// What a member must be. The strict types of [`crate::envelope`] are not meant here: whoever
@@ -155,8 +155,7 @@ impl Leaves {
         if leaf.len() > MAX_LEAF_BYTES {
             return Err(format!("it has more than {MAX_LEAF_BYTES} bytes"));
         }
-        let kind = type_of(leaf).unwrap_or_default();
-        let read = self.reader.read_like(kind, leaf);
+        let read = self.reader.read_formed(leaf);
         let (node, form) = read.map_err(|error| error.to_string())?;
         // What a value is (a text, an object, a number, and whether it is below zero) is the same in
         // all leaves of a form.
