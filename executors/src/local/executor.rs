@@ -244,7 +244,7 @@ impl Executor for LocalExecutor {
                 return Ok(());
             }
             shared.journal.keep(&shared.config.root, &dir, now)?;
-            recover::remove(&dir)
+            shared.spares.give(&dir)
         });
         if let Ok(Err(error)) = removed.await {
             tracing::warn!(attempt = %id, %error, "an attempt's folder cannot be removed");
@@ -258,6 +258,7 @@ impl Executor for LocalExecutor {
     async fn shutdown(&self) {
         self.drain().await;
         self.abandon();
+        self.shared.spares.clear();
         self.shared.trees.remove_if_empty();
     }
 }

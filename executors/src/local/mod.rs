@@ -16,6 +16,7 @@
 //!   report.json            the exit as it was reported, where it cannot be derived again
 //!   output artifacts/ scratch/ work/ script secrets/      the step's own
 //! .prepare-<attempt id>-<pid>   one that is not complete yet
+//! .spare-<number>-<pid>         an empty one, to be taken again
 //! ```
 //!
 //! Logs lie apart, `<logs>/<run>/<attempt>.log`, and stay. So does the journal of ended attempts,
@@ -41,6 +42,7 @@ mod records;
 mod recover;
 pub mod shim;
 mod source;
+mod spare;
 mod watcher;
 
 pub use config::{Cgroups, LocalConfig, MEASURE_EVERY, ShimProgram};

@@ -93,7 +93,11 @@ impl AttemptDir {
 /// Start of the names of folders that are not complete.
 pub(crate) const PREPARE: &str = ".prepare-";
 
-/// The process that was preparing a folder of this name.
-pub(crate) fn preparer(name: &str) -> Option<u32> {
-    name.strip_prefix(PREPARE)?.rsplit_once('-')?.1.parse().ok()
+/// Start of the names of empty folders that a process keeps.
+pub(crate) const SPARE: &str = ".spare-";
+
+/// The process that was preparing a folder of this name, or keeps it.
+pub(crate) fn owner(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(PREPARE).or_else(|| name.strip_prefix(SPARE))?;
+    rest.rsplit_once('-')?.1.parse().ok()
 }

@@ -24,6 +24,7 @@ use super::recover;
 use super::shim::Nursery;
 use super::shim::launch::{self, Spawned};
 use super::source;
+use super::spare::Spares;
 use super::{log_path, shim};
 use crate::port::StartError;
 use crate::secrets::SecretError;
@@ -91,15 +92,25 @@ impl From<StartError> for Refused {
     }
 }
 
+/// What an attempt was given.
+#[derive(Clone, Copy)]
+pub(crate) struct Allotted {
+    /// Of what was asked.
+    pub(crate) hash: Sha256Digest,
+    /// When its resources were taken.
+    pub(crate) at: Timestamp,
+}
+
 /// Writes the attempt's folder. Blocks.
 pub(crate) fn prepare(
     config: &LocalConfig,
     trees: &Trees,
+    spares: &Spares,
     spec: &AttemptSpec,
-    hash: Sha256Digest,
-    allocated: Timestamp,
+    allotted: Allotted,
     fetched: &Fetch,
 ) -> Result<Prepared, Refused> {
+    let Allotted { hash, at: allocated } = allotted;
     let allocated_boot_ms = boot_ms();
     let dir = AttemptDir::new(&config.root, spec.attempt);
     let draft = AttemptDir::preparing(&config.root, spec.attempt);
@@ -132,7 +143,7 @@ pub(crate) fn prepare(
         allocated_boot_ms,
         measure_ms: u64::try_from(config.measure_every.as_millis()).unwrap_or(u64::MAX),
     };
-    let written = write_draft(config, &draft, &record, fetched)
+    let written = write_draft(config, spares, &draft, &record, fetched)
         .and_then(|()| commit(&draft, &dir))
         .and_then(|()| never_ran(&dir, &record, spec));
     if written.is_err() {
@@ -152,6 +163,7 @@ impl Prepared {
 
 fn write_draft(
     config: &LocalConfig,
+    spares: &Spares,
     draft: &AttemptDir,
     record: &Record,
     fetched: &Fetch,
@@ -160,9 +172,15 @@ fn write_draft(
     let make = |path: PathBuf| fs::DirBuilder::new().mode(0o700).create(path);
     let spec = &record.spec;
     let _ = fs::remove_dir_all(draft.path());
-    make(draft.path().to_path_buf()).map_err(io)?;
+    let is_spare = spares.take(draft);
+    if !is_spare {
+        make(draft.path().to_path_buf()).map_err(io)?;
+    }
     for folder in [draft.artifacts(), draft.scratch()] {
-        make(folder).map_err(io)?;
+        match make(folder) {
+            Err(error) if is_spare && error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(io)?,
+        }
     }
     match &spec.workspace {
         Workspace::Folder { .. } => {}

@@ -11,7 +11,7 @@ use dagbook_events::time::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
 use super::finish;
-use super::paths::{AttemptDir, PREPARE, preparer};
+use super::paths::{AttemptDir, owner};
 use super::process::{self, Identity, is_alive};
 use super::records::{self, Record, ShimExit};
 
@@ -148,7 +148,7 @@ pub(crate) fn remove(dir: &AttemptDir) -> io::Result<()> {
 const GONE: &str = ".gone-";
 
 /// Removes a folder also where its author took his own rights to it away.
-fn remove_tree(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     if fs::remove_dir_all(path).is_ok() {
         return Ok(());
     }
@@ -182,8 +182,8 @@ pub(crate) fn sweep(root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let abandoned = match preparer(name) {
-            Some(pid) => name.starts_with(PREPARE) && !is_alive(pid),
+        let abandoned = match owner(name) {
+            Some(pid) => !is_alive(pid),
             None => name.starts_with(GONE),
         };
         if abandoned {

@@ -26,6 +26,7 @@ use super::recover::{self, Remains};
 use super::shim::Nursery;
 use super::shim::ending::wait_for_end;
 use super::shim::launch::Spawned;
+use super::spare::Spares;
 use super::{finish, journal};
 use crate::hub::Hub;
 use crate::port::{AttemptState, Handle, Recovery, StartError};
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) config: LocalConfig,
     pub(crate) trees: Trees,
     pub(crate) nursery: Nursery,
+    pub(crate) spares: Spares,
     pub(crate) journal: journal::Writer,
     pub(crate) place: Place,
     pub(crate) hub: Hub,
@@ -68,8 +70,8 @@ impl Shared {
             node: config.node.clone(),
         };
         let nursery = Nursery::new(config.shim.clone());
-        let (journal, hub, draining, table) = Default::default();
-        Self { config, trees, nursery, journal, place, hub, draining, table }
+        let (spares, journal, hub, draining, table) = Default::default();
+        Self { config, trees, nursery, spares, journal, place, hub, draining, table }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -197,13 +199,14 @@ impl Shared {
             let reason = "the executor is draining".to_string();
             return Err(Refused::Error(StartError::Busy { reason }));
         }
-        let (config, hash) = (&self.config, attempt.hash);
-        let prepared = prepare::prepare(config, &self.trees, spec, hash, allocated, fetched)?;
+        let allotted = prepare::Allotted { hash: attempt.hash, at: allocated };
+        let prepared =
+            prepare::prepare(&self.config, &self.trees, &self.spares, spec, allotted, fetched)?;
         let _ = attempt.record.set(prepared.record.clone());
         attempt.deliver_early_cancel();
         prepared.launch(&self.nursery).map_err(|error| {
             let _ = recover::remove(&attempt.dir);
-            let program = config.shim.program.display();
+            let program = self.config.shim.program.display();
             Refused::Error(StartError::Invalid {
                 kind: StartErrorKind::Io,
                 message: format!("the supervisor {program} cannot be started: {error}"),
