@@ -71,6 +71,8 @@ def _no_float(text):
 
 
 def _int(text):
+    if len(text) < 16:
+        return int(text)
     if len(text) > 17:
         raise Malformed("an integer beyond 2^53 - 1")
     number = int(text)
@@ -82,30 +84,40 @@ def _int(text):
 def _sound(value, depth):
     if depth > MAX_DEPTH:
         raise Malformed("nested too deeply")
+    members = ()
     if isinstance(value, dict):
-        before = None
-        for name, member in value.items():
-            order = name.encode("utf-16-be", "surrogatepass")
-            if before is not None and before >= order:
-                raise Malformed("members that are not in order")
-            before = order
-            _sound(member, depth + 1)
+        names = list(value)
+        # ASCII sorts alike by characters and by UTF-16, and C compares it.
+        is_plain = "".join(names).isascii()
+        if names != sorted(names, key=None if is_plain else _utf16):
+            raise Malformed("members that are not in order")
+        members = value.values()
     elif isinstance(value, list):
-        for item in value:
-            _sound(item, depth + 1)
+        members = value
     elif value is None:
         raise Malformed("a null")
+    for member in members:
+        if isinstance(member, (dict, list)) or member is None or depth == MAX_DEPTH:
+            _sound(member, depth + 1)
+
+
+def _utf16(name):
+    return name.encode("utf-16-be", "surrogatepass")
+
+
+_READER = json.JSONDecoder(parse_float=_no_float, parse_constant=_no_float, parse_int=_int)
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def rendered(value):
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _WRITER.encode(value)
 
 
 def canonical(data):
     """The value of canonical JSON; everything else is malformed."""
     try:
         text = data.decode("utf-8")
-        value = json.loads(text, parse_float=_no_float, parse_constant=_no_float, parse_int=_int)
+        value = _READER.decode(text)
         _sound(value, 0)
         if rendered(value) != text:
             raise Malformed("not the canonical spelling")
@@ -119,8 +131,7 @@ def canonical(data):
 def to_canonical(value):
     def in_order(value):
         if isinstance(value, dict):
-            names = sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))
-            return {name: in_order(value[name]) for name in names}
+            return {name: in_order(value[name]) for name in sorted(value, key=_utf16)}
         if isinstance(value, list):
             return [in_order(item) for item in value]
         return value
@@ -207,24 +218,24 @@ class Shape:
         if not isinstance(value, dict):
             raise Malformed("an object is expected")
         read = {}
-        for name, member in self.needed.items():
-            if name not in value:
-                raise Malformed("the member `%s` is missing" % name)
-            read[name] = self.member(name, member, value)
-        for name, member in self.perhaps.items():
-            read[name] = self.member(name, member, value) if name in value else None
+        try:
+            for name, member in self.needed.items():
+                if name not in value:
+                    break
+                read[name] = member(value[name])
+            else:
+                for name, member in self.perhaps.items():
+                    read[name] = member(value[name]) if name in value else None
+                name = None
+        except Malformed as error:
+            raise Malformed("`%s`: %s" % (name, error)) from None
+        if name is not None:
+            raise Malformed("the member `%s` is missing" % name)
         if self.exact:
             for name in value:
                 if name not in read:
                     raise Malformed("the member `%s` is not known" % shown(name))
         return read
-
-    @staticmethod
-    def member(name, read, value):
-        try:
-            return read(value[name])
-        except Malformed as error:
-            raise Malformed("`%s`: %s" % (name, error)) from None
 
 
 def any_object(value):
@@ -772,16 +783,20 @@ LINES_HEADER = (
 )
 
 
+ATTEMPT = Shape({"attempt": text, "step": text}, {"heard": HEARD})
+SAID = Shape({"step": text, "usage": USAGE}, {"heard": HEARD})
+
+
 class Said:
     """One leaf that says something about an attempt."""
 
     def __init__(self, index, kind, leaf):
         d = leaf["d"]
         self.index, self.kind, self.rt = index, kind, leaf["rt"]
-        self.step = Shape({"step": text})(d)["step"]
-        self.raw = to_canonical(d.get("usage"))
-        self.usage = Shape({"usage": USAGE})(d)["usage"]
-        self.heard = Shape({}, {"heard": HEARD})(d)["heard"]
+        read = SAID(d)
+        self.step, self.usage, self.heard = read["step"], read["usage"], read["heard"]
+        # The leaf is canonical, so this is how it stands there.
+        self.raw = rendered(d["usage"])
 
 
 class Counting:
@@ -1089,7 +1104,7 @@ class Ledger:
 
     def add_said(self, index, kind, leaf, d):
         try:
-            attempt = Shape({"attempt": text, "step": text}, {"heard": HEARD})(d)["attempt"]
+            attempt = ATTEMPT(d)["attempt"]
             if kind == "report.stale" and "usage" not in d:
                 return
             run = text(leaf.get("co"))
