@@ -18,6 +18,8 @@ const MAX_DIGITS: usize = 16;
 const MOST_KEPT: usize = 2 * 1024 * 1024;
 /// Forms that a reader knows at most.
 const MOST_FORMS: usize = 4_096;
+/// Steps that may follow one, so that a text of no form is not held against many.
+const MOST_OTHERS: usize = 32;
 /// No step.
 const NONE: u32 = u32::MAX;
 
@@ -140,11 +142,11 @@ impl Forms {
         }
         let (mut at, mut before) = (0, 0);
         for (start, end, then) in &holes {
-            before = self.go(before, &text[at..*start], *then);
-            at = *end;
+            let Some(step) = self.go(before, &text[at..*start], *then) else { return };
+            (before, at) = (step, *end);
         }
         let slot = self.forms.len();
-        let last = self.go(before, &text[at..], Then::End(slot));
+        let Some(last) = self.go(before, &text[at..], Then::End(slot)) else { return };
         if self.steps[last].then != Then::End(slot) {
             // It was known, but a number was too large.
             return;
@@ -165,8 +167,8 @@ impl Forms {
         self.forms.push(Form { id, places });
     }
 
-    /// The step with these bytes behind another, which is made if there is none.
-    fn go(&mut self, before: usize, fixed: &[u8], then: Then) -> usize {
+    /// The step with these bytes behind another, which is made if there is none and room for it.
+    fn go(&mut self, before: usize, fixed: &[u8], then: Then) -> Option<usize> {
         let Step { next, others, .. } = &self.steps[before];
         let is_it = |step: &u32| {
             let Some(step) = self.steps.get(*step as usize) else { return false };
@@ -177,7 +179,10 @@ impl Forms {
             is_alike && self.fixed[step.start as usize..step.end as usize] == *fixed
         };
         if let Some(known) = std::iter::once(next).chain(others).find(|step| is_it(step)) {
-            return *known as usize;
+            return Some(*known as usize);
+        }
+        if others.len() == MOST_OTHERS {
+            return None;
         }
         let made = self.add(fixed, then);
         let Step { next, others, .. } = &mut self.steps[before];
@@ -185,7 +190,7 @@ impl Forms {
             NONE => *next = made as u32,
             _ => others.push(made as u32),
         }
-        made
+        Some(made)
     }
 
     fn add(&mut self, fixed: &[u8], then: Then) -> usize {
@@ -412,22 +417,37 @@ mod tests {
 
     #[test]
     fn what_is_known_of_forms_is_bounded() {
-        let mut reader = Reader::default();
-        let members = |number: u32| {
+        let many = |from: u32| {
             let members: Vec<String> =
-                (0..100).map(|at| format!(r#""k{number}x{at:03}":1"#)).collect();
+                (0..100).map(|at| format!(r#""k{from}x{at:03}":1"#)).collect();
             format!("{{{}}}", members.join(","))
         };
-        for number in 0..2_000u32 {
-            let text = members(number);
+        // Objects that begin with other keys are no more than some.
+        let mut reader = Reader::default();
+        for number in 0..500 {
+            let text = many(number);
+            assert!(reader.read_formed(text.as_bytes()).expect("canonical").1.is_none());
+        }
+        assert_eq!(reader.forms().forms.len(), 1 + super::MOST_OTHERS);
+        assert!(reader.read_formed(many(0).as_bytes()).expect("canonical").1.is_some());
+        // A tree of which each step has few branches takes no more memory than it may.
+        let mut reader = Reader::default();
+        let branching = |number: u32| {
+            let branch = |place: u32| number / 3u32.pow(place) % 3 + 10 * place;
+            let keys: Vec<String> =
+                (0..6).map(|place| format!(r#""k{:02}":1"#, branch(place))).collect();
+            format!(r#"{{"a":{{{}}},"b":{}}}"#, keys.join(","), many(0))
+        };
+        for number in 0..729 {
+            let text = branching(number);
             assert!(reader.read_formed(text.as_bytes()).expect("canonical").1.is_none());
         }
         let forms = reader.forms();
-        assert!((100..1_000).contains(&forms.forms.len()), "{}", forms.forms.len());
+        assert!((100..729).contains(&forms.forms.len()), "{}", forms.forms.len());
         assert!(forms.kept < super::MOST_KEPT + 3 * super::MOST_BYTES);
         let steps = forms.steps.len() * size_of::<super::Step>() + forms.fixed.len();
         let places: usize = forms.forms.iter().map(|form| form.places.len()).sum();
         assert!(steps + places * size_of::<super::Place>() <= forms.kept);
-        assert!(reader.read_formed(members(0).as_bytes()).expect("canonical").1.is_some());
+        assert!(reader.read_formed(branching(0).as_bytes()).expect("canonical").1.is_some());
     }
 }

@@ -110,11 +110,10 @@ impl Ledger {
     /// # Errors
     /// Where it is not what its type says, or contradicts those before.
     pub fn foresee(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
-        let mut leaves = Leaves::default();
-        if let Leaf::Billing(billing) = leaves.read(index, leaf)? {
-            self.account(index, billing)?;
-        }
-        Ok(())
+        self.reading(index, leaf, |this, leaf| match leaf {
+            Leaf::Billing(billing) => this.account(index, billing),
+            _ => Ok(()),
+        })
     }
 
     /// Names the origin of the log as it was when what is asked for next was closed.
@@ -135,10 +134,20 @@ impl Ledger {
     /// Where it stands before the one before, or is not what its type says.
     pub fn push(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
         self.turn(index)?;
+        self.reading(index, leaf, |this, leaf| this.take(index, leaf))
+    }
+
+    /// Reads a leaf, and does something with what it is.
+    pub(super) fn reading(
+        &mut self,
+        index: u64,
+        leaf: &[u8],
+        then: impl FnOnce(&mut Self, Leaf<'_>) -> Result<(), RatingError>,
+    ) -> Result<(), RatingError> {
         let mut leaves = std::mem::take(&mut self.leaves);
-        let taken = leaves.read(index, leaf).and_then(|leaf| self.take(index, leaf));
+        let done = leaves.read(index, leaf).and_then(|leaf| then(self, leaf));
         self.leaves = leaves;
-        taken
+        done
     }
 
     /// Takes the next leaf, which was read.

@@ -2,8 +2,9 @@
 
 use super::RatingError;
 use super::attempt::Slot;
-use super::leaf::{Leaf, Leaves};
+use super::leaf::Leaf;
 use super::ledger::Ledger;
+use super::usage::Usage;
 
 impl Ledger {
     /// Takes a leaf from before the first that was pushed, of a run of which nothing was pushed
@@ -14,9 +15,14 @@ impl Ledger {
     /// # Errors
     /// Where it is not what its type says.
     pub fn recall(&mut self, index: u64, leaf: &[u8]) -> Result<(), RatingError> {
-        let mut leaves = Leaves::default();
-        let Leaf::Usage(usage) = leaves.read(index, leaf)? else { return Ok(()) };
-        let record = self.record(index, &usage)?;
+        self.reading(index, leaf, |this, leaf| match leaf {
+            Leaf::Usage(usage) => this.recall_usage(index, &usage),
+            _ => Ok(()),
+        })
+    }
+
+    fn recall_usage(&mut self, index: u64, usage: &Usage<'_>) -> Result<(), RatingError> {
+        let record = self.record(index, usage)?;
         let (slot, records) = self.attempts.slot(&usage.run, &usage.attempt);
         // What is odd about these leaves was said by an invoice before.
         if let Slot::Live(live) = slot {
