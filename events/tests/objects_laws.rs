@@ -134,3 +134,25 @@ async fn secrets_of_a_bucket_are_never_shown() {
     assert!(error.contains("bucket bucket at http://127.0.0.1:1"), "{error}");
     assert!(!error.contains("hush") && !error.contains("AKIA"), "{error}");
 }
+
+/// Several parts of a process keep objects in one folder, each by a handle of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_two_handles_write_at_the_same_time_is_not_mixed() {
+    let folder = TempDir::new().expect("a folder");
+    let put = |handle: u32| {
+        let objects = FsObjects::open(folder.path()).expect("it opens");
+        tokio::spawn(async move {
+            for number in 0..200 {
+                let text = format!("{handle}/{number}");
+                let content = text.repeat(1 + 97 * (handle as usize)).into_bytes();
+                objects.put(&text, content.clone()).await.expect("written");
+                let read = objects.get(&text).await.expect("read");
+                assert_eq!(read.as_deref(), Some(&content[..]), "{text}");
+            }
+        })
+    };
+    let handles: Vec<_> = (0..4).map(put).collect();
+    for handle in handles {
+        handle.await.expect("each reads what it wrote");
+    }
+}

@@ -23,15 +23,17 @@ const FRESH: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Clone)]
 pub struct DiskBlobs {
     root: Arc<Path>,
-    /// Distinguishes temporary files of this process.
-    next: Arc<AtomicU64>,
 }
+
+/// Tells temporary files of this process apart, whichever of its parts writes them: several may keep
+/// blobs in one folder.
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl DiskBlobs {
     /// Uses the folder, and makes it if need be.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, BlobError> {
         fs::create_dir_all(root.as_ref().join("tmp")).map_err(unavailable)?;
-        Ok(Self { root: Arc::from(root.as_ref()), next: Arc::default() })
+        Ok(Self { root: Arc::from(root.as_ref()) })
     }
 
     /// Where a blob is kept, whether it is there or not.
@@ -54,10 +56,7 @@ impl DiskBlobs {
 
     /// Copies the source into place.
     fn keep(&self, source: &mut dyn Read) -> io::Result<(Sha256Digest, u64)> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", std::process::id());
-        let temporary = Temporary(self.root.join("tmp").join(name));
-        let mut file = File::create(&temporary.0)?;
+        let (temporary, mut file) = self.temporary()?;
         let (hash, length) = copy(source, &mut file)?;
         let target = self.path(&hash);
         if target.try_exists()? {
@@ -67,6 +66,20 @@ impl DiskBlobs {
         file.sync_all()?;
         self.place(&temporary.0, &target)?;
         Ok((hash, length))
+    }
+
+    /// A file that nobody else writes: of another machine on the same folder, the process may have
+    /// the same number.
+    fn temporary(&self) -> io::Result<(Temporary, File)> {
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}-{number}", std::process::id());
+            let path = self.root.join("tmp").join(name);
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return Ok((Temporary(path), file?)),
+            }
+        }
     }
 
     /// Renames into place and makes the names last: first those of the folders, then the
@@ -128,7 +141,7 @@ impl DiskBlobs {
     }
 
     fn remove_now(&self, hash: &Sha256Digest, than: SystemTime) -> io::Result<Option<u64>> {
-        let (path, number) = (self.path(hash), self.next.fetch_add(1, Ordering::Relaxed));
+        let (path, number) = (self.path(hash), NEXT.fetch_add(1, Ordering::Relaxed));
         if !is_older(&path, than) {
             return Ok(None);
         }

@@ -22,12 +22,14 @@ const TEMPORARY: &str = ".new";
 /// How often a put makes a folder again that a removal took away at the same moment.
 const ATTEMPTS: usize = 5;
 
+/// Tells temporary files of this process apart, whichever of its parts writes them: several may keep
+/// objects in one folder.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
 /// Keeps objects as files.
 #[derive(Debug, Clone)]
 pub struct FsObjects {
     root: Arc<Path>,
-    /// Tells temporary files apart within this process.
-    next: Arc<AtomicU64>,
 }
 
 impl FsObjects {
@@ -35,7 +37,7 @@ impl FsObjects {
     pub fn open(root: impl AsRef<Path>) -> Result<Self, ObjectError> {
         let root = root.as_ref();
         fs::create_dir_all(root.join(TEMPORARY)).map_err(|error| unavailable(root, &error))?;
-        Ok(Self { root: Arc::from(root), next: Arc::default() })
+        Ok(Self { root: Arc::from(root) })
     }
 
     /// The folder.
@@ -44,10 +46,7 @@ impl FsObjects {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{number}", std::process::id());
-        let temporary = Temporary(self.root.join(TEMPORARY).join(name));
-        let mut file = File::create(&temporary.0)?;
+        let (temporary, mut file) = self.temporary()?;
         file.write_all(bytes)?;
         file.sync_all()?;
         let target = self.root.join(path);
@@ -63,6 +62,20 @@ impl FsObjects {
             }
         }
         sync_folder(folder)
+    }
+
+    /// A file that nobody else writes: of another machine on the same folder, the process may have
+    /// the same number.
+    fn temporary(&self) -> io::Result<(Temporary, File)> {
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{}-{number}", std::process::id());
+            let path = self.root.join(TEMPORARY).join(name);
+            match File::options().write(true).create_new(true).open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return Ok((Temporary(path), file?)),
+            }
+        }
     }
 
     /// Makes the folder and those above it, each of them durable.
