@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use dagbook_tests::drill::{Site, judge, reconcile_with_shims};
+use dagbook_tests::drill::{Site, folders, judge, reconcile_with_shims};
 use dagbook_tests::servers::eventually;
 
 use crate::api::Api;
@@ -59,5 +59,5 @@ async fn a_leader_is_killed_again_and_again_and_no_attempt_is_doubled_or_forgott
 }
 
 fn running(site: &Site) -> usize {
-    std::fs::read_dir(site.attempts()).map_or(0, Iterator::count)
+    folders(&site.attempts())
 }

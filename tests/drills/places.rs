@@ -3,7 +3,7 @@
 
 use dagbook_events::run::RunEvent;
 use dagbook_events::step::Outcome;
-use dagbook_tests::drill::{Site, judge};
+use dagbook_tests::drill::{Site, folders, judge};
 use dagbook_tests::servers::{Postgres, PostgresVersion, eventually};
 
 use crate::{PROGRAM, SOON};
@@ -54,7 +54,6 @@ async fn an_attempt_of_another_place_is_lost_on_the_record_and_tried_again_there
     let back = site.start("back");
     back.started(SOON);
     let attempts = site.folder().join("data/attempts");
-    let gone =
-        || async { (std::fs::read_dir(&attempts).map_or(0, Iterator::count) == 0).then_some(()) };
+    let gone = || async { (folders(&attempts) == 0).then_some(()) };
     eventually("what was left behind to be ended", SOON, gone).await;
 }

@@ -23,11 +23,13 @@ use super::recover;
 /// Folders that are kept at most.
 const MOST: usize = 64;
 
-/// Empty folders of this process below one root.
+/// Tells the folders of this process apart, whichever executor keeps them.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
+/// Empty folders of one executor below its root.
 #[derive(Debug, Default)]
 pub(crate) struct Spares {
     folders: Mutex<Vec<PathBuf>>,
-    made: AtomicU64,
 }
 
 impl Spares {
@@ -47,7 +49,7 @@ impl Spares {
         if !exit.is_some_and(|exit| was_contained(&exit)) || self.folders().len() >= MOST {
             return recover::remove(dir);
         }
-        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{SPARE}{number}-{}", std::process::id());
         // Under a name that no other process clears away while this one lives.
         let spare = dir.path().with_file_name(name);

@@ -12,4 +12,4 @@ pub use judge::{Report, judge};
 pub use process::ServerProcess;
 pub use shares::{Shares, shares};
 pub use shims::reconcile_with_shims;
-pub use site::{DAG, Site};
+pub use site::{DAG, Site, folders};

@@ -212,3 +212,9 @@ impl Site {
         }
     }
 }
+
+/// Attempts that have a folder here. An empty one that is kept for the next attempt is none.
+pub fn folders(attempts: &Path) -> usize {
+    let entries = std::fs::read_dir(attempts).into_iter().flatten().flatten();
+    entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")).count()
+}
