@@ -69,6 +69,7 @@ impl LocalExecutor {
 impl Drop for LocalExecutor {
     fn drop(&mut self) {
         self.abandon();
+        self.shared.spares.clear();
     }
 }
 
@@ -258,7 +259,6 @@ impl Executor for LocalExecutor {
     async fn shutdown(&self) {
         self.drain().await;
         self.abandon();
-        self.shared.spares.clear();
         self.shared.trees.remove_if_empty();
     }
 }
