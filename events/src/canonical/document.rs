@@ -119,6 +119,12 @@ impl<'r> Node<'r> {
         Self { at: place, ..self }
     }
 
+    /// The same, where there is one.
+    #[inline]
+    pub(crate) fn at_some(self, place: Option<usize>) -> Option<Self> {
+        place.map(|place| self.at(place))
+    }
+
     /// The text of a string.
     pub fn text(self) -> Option<Cow<'r, str>> {
         Some(unescaped(self.raw().strip_prefix('"')?.strip_suffix('"')?))

@@ -5,14 +5,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::document::Place;
-use super::scan::string_until;
+use super::scan::{MAX_DIGITS, digits_until, string_until};
 
 /// Longer texts have forms of their own, mostly: nothing is learned from them.
 const MOST_BYTES: usize = 8 * 1024;
 /// Nor from texts with more values.
 const MOST_PLACES: usize = 512;
-/// Integers of so many digits are looked at by the scanner: they may be too large.
-const MAX_DIGITS: usize = 16;
 /// Bytes that a reader keeps for forms, about. When they are full, texts whose form is not known are
 /// read as if none were.
 const MOST_KEPT: usize = 2 * 1024 * 1024;
@@ -115,10 +113,10 @@ impl Forms {
         }
         match then {
             // Behind it a quote is wanted.
-            Then::Text => string_until(text, begin),
-            Then::Digits => digits_until(text, begin),
+            Then::Text => string_until(text, begin).ok(),
+            Then::Digits => plain_until(text, begin),
             Then::DigitsBelowZero => {
-                digits_until(text, begin).filter(|_| text.get(begin) != Some(&b'0'))
+                plain_until(text, begin).filter(|_| text.get(begin) != Some(&b'0'))
             }
             Then::End(_) => (begin == text.len()).then_some(begin),
         }
@@ -247,31 +245,14 @@ fn is_same(one: &[u8], other: &[u8]) -> bool {
 
 /// Where the digits of a number end that is plain, and surely not too large.
 #[inline]
-fn digits_until(text: &[u8], begin: usize) -> Option<usize> {
-    const ZEROS: u64 = 0x3030_3030_3030_3030;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let mut at = begin;
-    // Eight at a time: a byte less '0' is at most nine where it is a digit.
-    while let Some(eight) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight) ^ ZEROS;
-        let found = (((word & !HIGHS) + 0x7676_7676_7676_7676) | word) & HIGHS;
-        if found != 0 {
-            at += found.trailing_zeros() as usize / 8;
-            return is_plain(text, begin, at).then_some(at);
-        }
-        at += 8;
-    }
-    at += text[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    is_plain(text, begin, at).then_some(at)
-}
-
-#[inline]
-fn is_plain(text: &[u8], begin: usize, end: usize) -> bool {
-    match end - begin {
+fn plain_until(text: &[u8], begin: usize) -> Option<usize> {
+    let end = digits_until(text, begin);
+    let is_plain = match end - begin {
         1 => true,
         2..MAX_DIGITS => text[begin] != b'0',
         _ => false,
-    }
+    };
+    is_plain.then_some(end)
 }
 
 /// What was found out about forms, kept for the texts that have them.

@@ -8,7 +8,7 @@ use crate::value::MAX_SAFE_INTEGER;
 /// How deep arrays and objects may be nested.
 const MAX_DEPTH: usize = 120;
 /// Integers with fewer digits are allowed.
-const MAX_DIGITS: usize = 16;
+pub(super) const MAX_DIGITS: usize = 16;
 
 /// Bytes that are not in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,13 +69,6 @@ struct Scanner<'a, 'k, K> {
 /// It failed; the scanner knows why.
 struct Failed;
 
-/// What stands between the quotes of a string.
-#[derive(Clone, Copy)]
-struct Content<'a> {
-    bytes: &'a [u8],
-    has_escapes: bool,
-}
-
 impl<'a, K: Keep> Scanner<'a, '_, K> {
     #[cold]
     fn fail<T>(&mut self, reason: &'static str) -> Result<T, Failed> {
@@ -124,8 +117,7 @@ impl<'a, K: Keep> Scanner<'a, '_, K> {
     fn integer(&mut self) -> Result<(), Failed> {
         let negative = self.peek() == Some(b'-');
         let digits = &self.bytes[self.at + usize::from(negative)..];
-        let count = digits.iter().position(|byte| !byte.is_ascii_digit());
-        let count = count.unwrap_or(digits.len());
+        let count = digits_until(digits, 0);
         if let Some(b'.' | b'e' | b'E') = digits.get(count) {
             self.at += usize::from(negative) + count;
             return self.fail("only integers are allowed");
@@ -165,7 +157,7 @@ impl<'a, K: Keep> Scanner<'a, '_, K> {
             self.at += 1;
             return Ok(());
         }
-        let mut before: Option<Content<'a>> = None;
+        let mut before: Option<&'a [u8]> = None;
         loop {
             let start = self.at;
             if self.peek() != Some(b'"') {
@@ -202,35 +194,19 @@ impl<'a, K: Keep> Scanner<'a, '_, K> {
         }
     }
 
+    /// What stands between the quotes of a string.
     #[inline]
-    fn string(&mut self) -> Result<Content<'a>, Failed> {
+    fn string(&mut self) -> Result<&'a [u8], Failed> {
         let start = self.at + 1;
-        let end = plain_until(self.bytes, start);
-        if self.bytes.get(end) == Some(&b'"') {
-            self.at = end + 1;
-            return Ok(Content { bytes: &self.bytes[start..end], has_escapes: false });
-        }
-        self.at = end;
-        self.escaped_string(start)
-    }
-
-    /// The rest of a string, from the first byte on that is not plain.
-    fn escaped_string(&mut self, start: usize) -> Result<Content<'a>, Failed> {
-        loop {
-            match self.peek() {
-                None => return self.fail("the string does not end"),
-                Some(b'"') => {
-                    let bytes = &self.bytes[start..self.at];
-                    self.at += 1;
-                    return Ok(Content { bytes, has_escapes: true });
-                }
-                Some(b'\\') => match escape(&self.bytes[self.at..]) {
-                    Some((_, length)) => self.at += length,
-                    None => return self.fail("this escape is not the shortest form"),
-                },
-                Some(_) => return self.fail("a control character must be escaped"),
+        match string_until(self.bytes, start) {
+            Ok(end) => {
+                self.at = end + 1;
+                Ok(&self.bytes[start..end])
             }
-            self.at = plain_until(self.bytes, self.at);
+            Err((at, reason)) => {
+                self.at = at;
+                self.fail(reason)
+            }
         }
     }
 }
@@ -244,17 +220,38 @@ fn is_safe(digits: &[u8]) -> bool {
     number <= MAX_SAFE_INTEGER.unsigned_abs()
 }
 
-/// Where what is in a string ends, from a place on: at its quote. None where it does not end well.
+/// Where what is in a string ends, from a place on: at its quote, or where it does not end well, and why.
 #[inline]
-pub(super) fn string_until(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn string_until(bytes: &[u8], at: usize) -> Result<usize, (usize, &'static str)> {
     let mut at = plain_until(bytes, at);
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at),
-            b'\\' => at = plain_until(bytes, at + escape(&bytes[at..])?.1),
-            _ => return None,
+        match bytes.get(at) {
+            None => return Err((at, "the string does not end")),
+            Some(b'"') => return Ok(at),
+            Some(b'\\') => match escape(&bytes[at..]) {
+                Some((_, length)) => at = plain_until(bytes, at + length),
+                None => return Err((at, "this escape is not the shortest form")),
+            },
+            Some(_) => return Err((at, "a control character must be escaped")),
         }
     }
+}
+
+/// Where the digits end, from a place on.
+#[inline]
+pub(super) fn digits_until(bytes: &[u8], mut at: usize) -> usize {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // Eight at a time: a byte less '0' is at most nine where it is a digit.
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*eight) ^ ZEROS;
+        let found = (((word & !HIGHS) + 0x7676_7676_7676_7676) | word) & HIGHS;
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
 /// Where the first quote, backslash or control character stands, from a place on; else the end.
@@ -325,27 +322,22 @@ pub(super) fn unescaped(content: &str) -> Cow<'_, str> {
 
 /// Whether a key may stand behind another.
 #[inline]
-fn ascends(before: Content<'_>, key: Content<'_>) -> bool {
-    if !before.has_escapes && !key.has_escapes {
-        let length = before.bytes.len().min(key.bytes.len());
-        let (one, other) = (&before.bytes[..length], &key.bytes[..length]);
-        for (one, other) in one.iter().zip(other) {
-            if one != other {
-                // The order is that of the bytes as long as one of the characters is ASCII.
-                if one.is_ascii() || other.is_ascii() {
-                    return one < other;
-                }
-                return ascends_slowly(before, key);
-            }
-        }
-        return before.bytes.len() < key.bytes.len();
+fn ascends(before: &[u8], key: &[u8]) -> bool {
+    let Some(common) = before.iter().zip(key).position(|(one, other)| one != other) else {
+        return before.len() < key.len();
+    };
+    let (one, other) = (before[common], key[common]);
+    // The order is that of the bytes as long as one of the characters is ASCII, and no escape.
+    let is_plain = one.is_ascii() || other.is_ascii();
+    if is_plain && one != b'\\' && other != b'\\' && !before[..common].contains(&b'\\') {
+        return one < other;
     }
     ascends_slowly(before, key)
 }
 
 #[cold]
-fn ascends_slowly(before: Content<'_>, key: Content<'_>) -> bool {
+fn ascends_slowly(before: &[u8], key: &[u8]) -> bool {
     // Both are parts of a text, between quotes.
-    let [before, key] = [before, key].map(|key| str::from_utf8(key.bytes).unwrap_or_default());
+    let [before, key] = [before, key].map(|key| str::from_utf8(key).unwrap_or_default());
     compare_keys(&unescaped(before), &unescaped(key)).is_lt()
 }

@@ -39,6 +39,7 @@ pub mod recent;
 pub mod reconcile;
 pub mod recovery;
 pub mod relay;
+pub mod scratch;
 pub mod store;
 #[cfg(feature = "keys")]
 pub mod tiles;

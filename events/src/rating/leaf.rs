@@ -90,6 +90,15 @@ impl Leaves {
         let members = self.members.get(form, || LeafMembers::of(node)).map_err(broken)?;
         read_parts(index, &members.parts(node, form), &mut self.usage)
     }
+
+    /// The same of a leaf that was gone through by somebody else.
+    pub(super) fn read_parts<'a>(
+        &mut self,
+        index: u64,
+        leaf: &LeafParts<'a>,
+    ) -> Result<Leaf<'a>, RatingError> {
+        read_parts(index, leaf, &mut self.usage)
+    }
 }
 
 /// The members of a leaf that money follows from, where it has them.
@@ -121,14 +130,14 @@ impl LeafMembers {
     }
 
     fn parts(self, leaf: Node<'_>, form: Option<FormId>) -> LeafParts<'_> {
-        let part = |place: Option<usize>| place.map(|place| leaf.at(place));
-        let [co, d, rt, st, ty] = [self.co, self.d, self.rt, self.st, self.ty].map(part);
+        let places = [self.co, self.d, self.rt, self.st, self.ty];
+        let [co, d, rt, st, ty] = places.map(|place| leaf.at_some(place));
         LeafParts { co, d, rt, st, ty, form }
     }
 }
 
 /// Reads what matters of a leaf that was gone through.
-pub(super) fn read_parts<'a>(
+fn read_parts<'a>(
     index: u64,
     leaf: &LeafParts<'a>,
     forms: &mut UsageForms,

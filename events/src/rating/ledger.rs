@@ -10,12 +10,12 @@ use super::attempt::{
 };
 use super::attempts::Attempts;
 use super::book::{Book, Period, Since, in_force};
-use super::leaf::{Leaf, LeafParts, Leaves, read_parts};
+use super::leaf::{Leaf, LeafParts, Leaves};
 use super::names::{Shapes, Texts};
 use super::notes::Notes;
 use super::prices::Prices;
 use super::slices::interval;
-use super::usage::{Sort, Usage, UsageForms};
+use super::usage::{Sort, Usage};
 use crate::billing::{PeriodClosed, RateCard};
 use crate::digest::Sha256Digest;
 
@@ -66,7 +66,6 @@ pub struct Ledger {
     last: Option<u64>,
     last_usage: Option<u64>,
     leaves: Leaves,
-    forms: UsageForms,
 }
 
 impl Ledger {
@@ -100,7 +99,6 @@ impl Ledger {
             last: None,
             last_usage: None,
             leaves: Leaves::default(),
-            forms: UsageForms::default(),
         })
     }
 
@@ -156,7 +154,7 @@ impl Ledger {
     /// As [`Ledger::push`].
     pub fn push_read(&mut self, index: u64, leaf: &LeafParts<'_>) -> Result<(), RatingError> {
         self.turn(index)?;
-        let leaf = read_parts(index, leaf, &mut self.forms)?;
+        let leaf = self.leaves.read_parts(index, leaf)?;
         self.take(index, leaf)
     }
 

@@ -112,9 +112,8 @@ impl UsageMembers {
         leaf: &LeafParts<'a>,
         data: Node<'a>,
     ) -> Result<Option<Usage<'a>>, String> {
-        let at = |place: Option<usize>| place.map(|place| data.at(place));
-        let attempt = needed(at(self.attempt), "d.attempt", Node::text)?;
-        let step = needed(at(self.step), "d.step", Node::text)?;
+        let attempt = needed(data.at_some(self.attempt), "d.attempt", Node::text)?;
+        let step = needed(data.at_some(self.step), "d.step", Node::text)?;
         let heard = self.heard.map(|members| members.read(data)).transpose()?;
         let Some((usage, figures)) = self.usage else {
             return match sort {
@@ -137,11 +136,10 @@ impl HeardMembers {
     }
 
     fn read(self, data: Node<'_>) -> Result<Heard, String> {
-        let at = |place: Option<usize>| place.map(|place| data.at(place));
         Ok(Heard {
-            planned: needed(at(self.planned), "d.heard.planned", Node::integer)?,
-            started: perhaps(at(self.started), "d.heard.started", Node::integer)?,
-            exited: needed(at(self.exited), "d.heard.exited", Node::integer)?,
+            planned: needed(data.at_some(self.planned), "d.heard.planned", Node::integer)?,
+            started: perhaps(data.at_some(self.started), "d.heard.started", Node::integer)?,
+            exited: needed(data.at_some(self.exited), "d.heard.exited", Node::integer)?,
         })
     }
 }
@@ -181,20 +179,20 @@ impl FigureMembers {
     }
 
     fn read(self, data: Node<'_>) -> Result<Figures<'_>, String> {
-        let at = |place: Option<usize>| place.map(|place| data.at(place));
         let requested = self.requested.ok_or("`d.usage.requested` is missing")?;
-        let egress = perhaps(at(self.egress), "d.usage.used.egress_bytes", Node::natural)?;
-        let outcome = needed(at(self.outcome), "d.usage.outcome", Node::text)?;
+        let egress =
+            perhaps(data.at_some(self.egress), "d.usage.used.egress_bytes", Node::natural)?;
+        let outcome = needed(data.at_some(self.outcome), "d.usage.outcome", Node::text)?;
         Ok(Figures {
-            executor: needed(at(self.executor), "d.usage.executor", Node::text)?,
-            class: needed(at(self.class), "d.usage.class", Node::text)?,
-            allocated: needed(at(self.allocated), "d.usage.allocated_ms", Node::integer)?,
-            released: needed(at(self.released), "d.usage.released_ms", Node::integer)?,
-            started: perhaps(at(self.started), "d.usage.started_ms", Node::integer)?,
+            executor: needed(data.at_some(self.executor), "d.usage.executor", Node::text)?,
+            class: needed(data.at_some(self.class), "d.usage.class", Node::text)?,
+            allocated: needed(data.at_some(self.allocated), "d.usage.allocated_ms", Node::integer)?,
+            released: needed(data.at_some(self.released), "d.usage.released_ms", Node::integer)?,
+            started: perhaps(data.at_some(self.started), "d.usage.started_ms", Node::integer)?,
             requested: requested.read(data)?,
             egress: egress.unwrap_or_default(),
             is_lost: outcome == "lost",
-            fault: needed(at(self.fault), "d.usage.fault", read_fault)?,
+            fault: needed(data.at_some(self.fault), "d.usage.fault", read_fault)?,
         })
     }
 }
@@ -207,12 +205,15 @@ impl RequestedMembers {
     }
 
     fn read(self, data: Node<'_>) -> Result<Requested<'_>, String> {
-        let at = |place: Option<usize>| place.map(|place| data.at(place));
         Ok(Requested {
-            cpu_milli: needed(at(self.cpu), "d.usage.requested.cpu_milli", Node::natural)?,
-            mem_mib: needed(at(self.mem), "d.usage.requested.mem_mib", Node::natural)?,
-            disk_mib: needed(at(self.disk), "d.usage.requested.disk_mib", Node::natural)?,
-            gpu: needed(at(self.gpu), "d.usage.requested.gpu", Some)?,
+            cpu_milli: needed(
+                data.at_some(self.cpu),
+                "d.usage.requested.cpu_milli",
+                Node::natural,
+            )?,
+            mem_mib: needed(data.at_some(self.mem), "d.usage.requested.mem_mib", Node::natural)?,
+            disk_mib: needed(data.at_some(self.disk), "d.usage.requested.disk_mib", Node::natural)?,
+            gpu: needed(data.at_some(self.gpu), "d.usage.requested.gpu", Some)?,
         })
     }
 }

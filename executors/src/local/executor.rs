@@ -244,8 +244,8 @@ impl Executor for LocalExecutor {
             if !ended {
                 return Ok(());
             }
-            shared.journal.keep(&shared.config.root, &dir, now)?;
-            shared.spares.give(&dir)
+            let exit = shared.journal.keep(&shared.config.root, &dir, now)?;
+            shared.spares.give(&dir, exit.as_ref())
         });
         if let Ok(Err(error)) = removed.await {
             tracing::warn!(attempt = %id, %error, "an attempt's folder cannot be removed");

@@ -82,15 +82,20 @@ type Answer = Arc<OnceLock<Result<(), (io::ErrorKind, String)>>>;
 
 impl Writer {
     /// Keeps the end of an attempt whose folder is about to go. Blocks until it is durable.
-    pub(crate) fn keep(&self, root: &Path, dir: &AttemptDir, now: Timestamp) -> io::Result<()> {
+    pub(crate) fn keep(
+        &self,
+        root: &Path,
+        dir: &AttemptDir,
+        now: Timestamp,
+    ) -> io::Result<Option<ShimExit>> {
         let (Some(record), Some(exit)) =
             (records::read::<Record>(&dir.record())?, records::read::<ShimExit>(&dir.exit())?)
         else {
-            return Ok(());
+            return Ok(None);
         };
         let mut line = serde_json::to_vec(&ended(&record, &exit)).map_err(io::Error::other)?;
         line.push(b'\n');
-        self.write(root, line, now)
+        self.write(root, line, now).map(|()| Some(exit))
     }
 
     fn write(&self, root: &Path, line: Vec<u8>, now: Timestamp) -> io::Result<()> {

@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dagbook_events::step::UsageSource;
 
 use super::paths::{AttemptDir, SPARE};
-use super::records::{self, ShimExit};
+use super::records::ShimExit;
 use super::recover;
 
 /// Folders that are kept at most.
@@ -43,10 +43,9 @@ impl Spares {
         spare.is_some_and(|spare| fs::rename(spare, draft.path()).is_ok())
     }
 
-    /// Removes an attempt's folder, or keeps what is empty of it.
-    pub(crate) fn give(&self, dir: &AttemptDir) -> io::Result<()> {
-        let exit = records::read::<ShimExit>(&dir.exit()).ok().flatten();
-        if !exit.is_some_and(|exit| was_contained(&exit)) || self.folders().len() >= MOST {
+    /// Removes the folder of an attempt that ended so, or keeps what is empty of it.
+    pub(crate) fn give(&self, dir: &AttemptDir, exit: Option<&ShimExit>) -> io::Result<()> {
+        if !exit.is_some_and(was_contained) || self.folders().len() >= MOST {
             return recover::remove(dir);
         }
         let number = MADE.fetch_add(1, Ordering::Relaxed);
@@ -121,6 +120,7 @@ mod tests {
     use dagbook_events::time::Timestamp;
 
     use super::*;
+    use crate::local::records;
 
     fn exit(source: UsageSource) -> ShimExit {
         let mut exit = ShimExit::unseen(Timestamp(0), Timestamp(1));
@@ -129,16 +129,15 @@ mod tests {
     }
 
     /// A folder as an attempt leaves it.
-    fn ended(root: &Path, number: u128, exit: &ShimExit) -> AttemptDir {
+    fn ended(root: &Path, number: u128) -> AttemptDir {
         let id = AttemptId(uuid::Uuid::from_u128(number));
         let dir = AttemptDir::new(root, id);
         for path in [dir.path().to_path_buf(), dir.artifacts(), dir.scratch()] {
             fs::DirBuilder::new().mode(0o700).create(path).expect("a folder");
         }
-        for path in [dir.output(), dir.lock(), dir.script(), dir.record()] {
+        for path in [dir.output(), dir.lock(), dir.script(), dir.record(), dir.exit()] {
             records::create(&path).expect("a file");
         }
-        records::write(&dir.exit(), exit).expect("an exit");
         dir
     }
 
@@ -154,8 +153,8 @@ mod tests {
     fn an_empty_folder_is_taken_again_and_nothing_of_the_attempt_is_in_it() {
         let root = tempfile::tempdir().expect("a folder");
         let spares = Spares::default();
-        let dir = ended(root.path(), 1, &exit(UsageSource::Cgroup2));
-        spares.give(&dir).expect("given");
+        let dir = ended(root.path(), 1);
+        spares.give(&dir, Some(&exit(UsageSource::Cgroup2))).expect("given");
         assert!(!dir.path().exists());
         let draft = AttemptDir::preparing(root.path(), AttemptId(uuid::Uuid::from_u128(2)));
         assert!(spares.take(&draft) && !spares.take(&draft));
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn a_folder_with_something_of_its_attempt_is_removed() {
         type Change = fn(&AttemptDir);
-        let changes: [Change; 8] = [
+        let changes: [Change; 6] = [
             |dir| fs::write(dir.output(), "x").expect("written"),
             |dir| fs::write(dir.scratch().join("x"), "x").expect("written"),
             |dir| fs::write(dir.artifacts().join("x"), "x").expect("written"),
@@ -179,20 +178,32 @@ mod tests {
                 fs::remove_dir(dir.scratch()).expect("removed");
                 std::os::unix::fs::symlink("/", dir.scratch()).expect("linked");
             },
-            |dir| records::write(&dir.exit(), &exit(UsageSource::Rusage)).expect("written"),
-            |dir| {
-                let left = ShimExit { leftovers: 1, ..exit(UsageSource::Cgroup2) };
-                records::write(&dir.exit(), &left).expect("written");
-            },
         ];
         for (number, change) in (1..).zip(changes) {
             let root = tempfile::tempdir().expect("a folder");
             let spares = Spares::default();
-            let dir = ended(root.path(), number, &exit(UsageSource::Cgroup2));
+            let dir = ended(root.path(), number);
             change(&dir);
-            spares.give(&dir).expect("removed");
+            spares.give(&dir, Some(&exit(UsageSource::Cgroup2))).expect("removed");
             assert_eq!(names(root.path()), [""; 0], "change {number}");
             assert!(spares.folders().is_empty(), "change {number}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_something_may_still_hold_open_is_removed() {
+        let exits = [
+            None,
+            Some(exit(UsageSource::Rusage)),
+            Some(ShimExit { leftovers: 1, ..exit(UsageSource::Cgroup2) }),
+            Some(ShimExit { unkillable: 1, ..exit(UsageSource::Cgroup2) }),
+        ];
+        for (number, exit) in (1..).zip(exits) {
+            let root = tempfile::tempdir().expect("a folder");
+            let spares = Spares::default();
+            spares.give(&ended(root.path(), number), exit.as_ref()).expect("removed");
+            assert_eq!(names(root.path()), [""; 0], "exit {number}");
+            assert!(spares.folders().is_empty(), "exit {number}");
         }
     }
 
@@ -201,8 +212,8 @@ mod tests {
         let root = tempfile::tempdir().expect("a folder");
         let spares = Spares::default();
         for number in 0..MOST as u128 + 5 {
-            let dir = ended(root.path(), number + 1, &exit(UsageSource::Hybrid));
-            spares.give(&dir).expect("given");
+            let dir = ended(root.path(), number + 1);
+            spares.give(&dir, Some(&exit(UsageSource::Hybrid))).expect("given");
         }
         assert_eq!(names(root.path()).len(), MOST);
         spares.clear();

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use dagbook_events::digest::Sha256Digest;
+use dagbook_events::journal::scratch::unique;
 use dagbook_events::run::event::ReusedResult;
 use dagbook_events::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ impl CacheIndex for CacheFiles {
         let written = async {
             tokio::fs::create_dir_all(&self.folder).await?;
             let path = self.path(key);
-            let scratch = path.with_extension(format!("{}.tmp", std::process::id()));
+            let scratch = path.with_extension(format!("{}.tmp", unique()));
             tokio::fs::write(&scratch, serde_json::to_vec(&entry)?).await?;
             tokio::fs::rename(&scratch, &path).await
         };

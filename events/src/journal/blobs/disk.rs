@@ -7,12 +7,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
+use super::super::scratch::{Scratch, unique};
 use crate::digest::Sha256Digest;
 use crate::ports::{BlobError, Blobs};
 
@@ -24,10 +24,6 @@ const FRESH: Duration = Duration::from_secs(3_600);
 pub struct DiskBlobs {
     root: Arc<Path>,
 }
-
-/// Tells temporary files of this process apart, whichever of its parts writes them: several may keep
-/// blobs in one folder.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl DiskBlobs {
     /// Uses the folder, and makes it if need be.
@@ -56,7 +52,7 @@ impl DiskBlobs {
 
     /// Copies the source into place.
     fn keep(&self, source: &mut dyn Read) -> io::Result<(Sha256Digest, u64)> {
-        let (temporary, mut file) = self.temporary()?;
+        let (temporary, mut file) = Scratch::create(&self.root.join("tmp"))?;
         let (hash, length) = copy(source, &mut file)?;
         let target = self.path(&hash);
         if target.try_exists()? {
@@ -64,22 +60,8 @@ impl DiskBlobs {
             return Ok((hash, length));
         }
         file.sync_all()?;
-        self.place(&temporary.0, &target)?;
+        self.place(temporary.path(), &target)?;
         Ok((hash, length))
-    }
-
-    /// A file that nobody else writes: of another machine on the same folder, the process may have
-    /// the same number.
-    fn temporary(&self) -> io::Result<(Temporary, File)> {
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{}-{number}", std::process::id());
-            let path = self.root.join("tmp").join(name);
-            match File::options().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                file => return Ok((Temporary(path), file?)),
-            }
-        }
     }
 
     /// Renames into place and makes the names last: first those of the folders, then the
@@ -141,12 +123,11 @@ impl DiskBlobs {
     }
 
     fn remove_now(&self, hash: &Sha256Digest, than: SystemTime) -> io::Result<Option<u64>> {
-        let (path, number) = (self.path(hash), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = self.path(hash);
         if !is_older(&path, than) {
             return Ok(None);
         }
-        let name = format!("{}-{number}-going", std::process::id());
-        let aside = self.root.join("tmp").join(name);
+        let aside = self.root.join("tmp").join(format!("{}-going", unique()));
         match fs::rename(&path, &aside) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             renamed => renamed?,
@@ -198,16 +179,6 @@ fn is_older(path: &Path, than: SystemTime) -> bool {
 fn refresh(path: &Path) -> io::Result<()> {
     let now = SystemTime::now();
     if is_older(path, now - FRESH) { File::open(path)?.set_modified(now) } else { Ok(()) }
-}
-
-/// A file that is removed unless it was renamed.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Gone already when it was renamed.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 fn copy(source: &mut dyn Read, target: &mut File) -> io::Result<(Sha256Digest, u64)> {

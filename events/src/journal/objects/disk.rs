@@ -7,12 +7,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 
+use super::super::scratch::Scratch;
 use super::{check_folder, check_path};
 use crate::ports::{ObjectError, Objects};
 
@@ -21,10 +21,6 @@ const TEMPORARY: &str = ".new";
 
 /// How often a put makes a folder again that a removal took away at the same moment.
 const ATTEMPTS: usize = 5;
-
-/// Tells temporary files of this process apart, whichever of its parts writes them: several may keep
-/// objects in one folder.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// Keeps objects as files.
 #[derive(Debug, Clone)]
@@ -46,14 +42,14 @@ impl FsObjects {
     }
 
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let (temporary, mut file) = self.temporary()?;
+        let (temporary, mut file) = Scratch::create(&self.root.join(TEMPORARY))?;
         file.write_all(bytes)?;
         file.sync_all()?;
         let target = self.root.join(path);
         let folder = target.parent().unwrap_or(&self.root);
         for attempt in 1.. {
             self.make_folder(folder)?;
-            match fs::rename(&temporary.0, &target) {
+            match fs::rename(temporary.path(), &target) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {}
                 other => {
                     other?;
@@ -62,20 +58,6 @@ impl FsObjects {
             }
         }
         sync_folder(folder)
-    }
-
-    /// A file that nobody else writes: of another machine on the same folder, the process may have
-    /// the same number.
-    fn temporary(&self) -> io::Result<(Temporary, File)> {
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{}-{number}", std::process::id());
-            let path = self.root.join(TEMPORARY).join(name);
-            match File::options().write(true).create_new(true).open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                file => return Ok((Temporary(path), file?)),
-            }
-        }
     }
 
     /// Makes the folder and those above it, each of them durable.
@@ -133,16 +115,6 @@ impl FsObjects {
         }
         found.sort();
         Ok(found)
-    }
-}
-
-/// A file that is removed unless it was renamed.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Gone already when it was renamed.
-        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -177,7 +177,7 @@ impl Leaves {
             index: natural(members.ts),
         };
         let parts = LeafParts {
-            co: members.co.map(|place| node.at(place)),
+            co: node.at_some(members.co),
             d: Some(node.at(members.d)),
             rt: Some(node.at(members.rt)),
             st: Some(node.at(members.st)),
