@@ -25,14 +25,19 @@ impl Site {
     }
 }
 
-/// Throws the answers to what is under way and then the connections away.
-async fn lose_answers(proxy: &Proxy) {
+/// Throws the answers from here on away. To be called before what is to be lost is asked for: an
+/// answer may come at once.
+fn begin_to_lose(proxy: &Proxy) -> impl Future<Output = ()> {
     let before = proxy.swallowed();
     proxy.drop_replies();
-    eventually("an answer to be lost", SOON, || async {
+    eventually("an answer to be lost", SOON, move || async move {
         (proxy.swallowed() > before).then_some(())
     })
-    .await;
+}
+
+/// Throws the answers to what is under way and then the connections away.
+async fn lose_answers(proxy: &Proxy) {
+    begin_to_lose(proxy).await;
     proxy.cut();
     proxy.pass();
 }
@@ -47,10 +52,12 @@ async fn an_append_whose_answer_was_lost_is_found_and_answered() {
     while found < 10 {
         let planned = std::iter::repeat_with(|| script.plan()).find(|planned| !planned.refused);
         let planned = planned.expect("most are not refused");
-        let append = store.append(planned.append.clone());
-        let (answer, ()) = tokio::join!(append, async {
-            if rounds > 0 {
-                lose_answers(&site.proxy).await;
+        let lost = (rounds > 0).then(|| begin_to_lose(&site.proxy));
+        let (answer, ()) = tokio::join!(store.append(planned.append.clone()), async {
+            if let Some(lost) = lost {
+                lost.await;
+                site.proxy.cut();
+                site.proxy.pass();
             }
         });
         let answer = match answer {
@@ -87,11 +94,9 @@ async fn an_append_of_which_nobody_knows_is_asked_for_again_under_its_key() {
     }
     let second = std::iter::repeat_with(|| script.plan()).find(|planned| !planned.refused);
     let second = second.expect("most are not refused");
+    let lost = begin_to_lose(&site.proxy);
     let (answer, ()) = tokio::join!(store.append(second.append.clone()), async {
-        let before = site.proxy.swallowed();
-        site.proxy.drop_replies();
-        let lost = || async { (site.proxy.swallowed() > before).then_some(()) };
-        eventually("an answer to be lost", SOON, lost).await;
+        lost.await;
         // And nobody can be asked what became of it.
         site.proxy.down();
     });
