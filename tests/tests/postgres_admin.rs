@@ -3,15 +3,14 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::Duration;
 
 use dagbook_events::journal::store::postgres::{
     GrantError, MigrateError, PostgresUrl, check_schema, grant_reader, grant_server, health,
     migrate, pending_migrations, schema_version,
 };
-use dagbook_tests::servers::{Postgres, PostgresVersion};
+use dagbook_tests::servers::{Authority, Postgres, PostgresVersion};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -264,71 +263,27 @@ fn what_makes_a_server_unsafe_is_seen() {
 
 // ---- TLS ----
 
-/// Two authorities, a server's certificate from the first for two names, and a client's.
-struct Certificates(tempfile::TempDir);
+/// An authority that signed a server's certificate for two names, and a client's.
+fn certificates() -> Authority {
+    let authority = Authority::new();
+    let names = "subjectAltName=DNS:books.example,DNS:localhost";
+    authority.sign("server", "books", names);
+    authority.sign("ada", "ada", "extendedKeyUsage=clientAuth");
+    authority
+}
 
-impl Certificates {
-    fn make() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("dagbook-tls-")
-            .permissions(Permissions::from_mode(0o755))
-            .tempdir()
-            .expect("a folder");
-        let this = Self(folder);
-        for authority in ["ca", "stranger"] {
-            this.openssl(&format!(
-                "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 \
-                 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem \
-                 -addext basicConstraints=critical,CA:TRUE"
-            ));
-        }
-        this.issue("server", "/CN=books", "subjectAltName=DNS:books.example,DNS:localhost");
-        this.issue("ada", "/CN=ada", "extendedKeyUsage=clientAuth");
-        this
+/// Postgres takes a key of its own user that nobody else reads, or of root that its group reads.
+fn give_key_to_server(key: &Path, data_owner: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let (us, owner) = (
+        std::fs::metadata(key).expect("a key").uid(),
+        std::fs::metadata(data_owner).expect("a folder"),
+    );
+    let mode = if us == owner.uid() { 0o600 } else { 0o640 };
+    if us != owner.uid() {
+        std::os::unix::fs::chown(key, None, Some(owner.gid())).expect("another group");
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn issue(&self, name: &str, subject: &str, extension: &str) {
-        std::fs::write(self.path("extensions"), extension).expect("a file");
-        self.openssl(&format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj {subject} \
-             -keyout {name}.key -out {name}.csr"
-        ));
-        self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -extfile extensions -out {name}.pem"
-        ));
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let output = Command::new("openssl")
-            .args(arguments.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("`openssl` is installed");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "openssl {arguments}: {said}");
-    }
-
-    /// Postgres takes a key of its own user that nobody else reads, or of root that its group
-    /// reads.
-    fn give_key_to_server(&self, data_owner: &Path) {
-        use std::os::unix::fs::MetadataExt;
-        let key = self.path("server.key");
-        let (us, owner) = (
-            std::fs::metadata(&key).expect("a key").uid(),
-            std::fs::metadata(data_owner).expect("a folder"),
-        );
-        let mode = if us == owner.uid() { 0o600 } else { 0o640 };
-        if us != owner.uid() {
-            std::os::unix::fs::chown(&key, None, Some(owner.gid())).expect("another group");
-        }
-        std::fs::set_permissions(&key, Permissions::from_mode(mode)).expect("a mode");
-    }
+    std::fs::set_permissions(key, Permissions::from_mode(mode)).expect("a mode");
 }
 
 /// In the clear only the harness may come, to its own database.
@@ -340,14 +295,14 @@ hostssl   known    ada      127.0.0.1/32  cert
 hostssl   all      all      127.0.0.1/32  trust
 ";
 
-fn encrypted_server(version: PostgresVersion, certificates: &Certificates) -> Postgres {
+fn encrypted_server(version: PostgresVersion, certificates: &Authority) -> Postgres {
     // The owner of a data folder is known only once there is one.
     let owner = Postgres::start(version);
-    certificates.give_key_to_server(&owner.data());
+    give_key_to_server(&certificates.path("server.key"), &owner.data());
     drop(owner);
     let rules = certificates.path("pg_hba.conf");
     std::fs::write(&rules, RULES).expect("a file");
-    let path = |name: &str| certificates.path(name).display().to_string();
+    let path = |name: &str| certificates.name_of(name);
     Postgres::start_with(
         version,
         &[
@@ -362,13 +317,14 @@ fn encrypted_server(version: PostgresVersion, certificates: &Certificates) -> Po
 
 #[test]
 fn sslmode_means_what_libpq_says() {
-    let certificates = Certificates::make();
+    let certificates = certificates();
     // The build from PyPI has no TLS.
     let server = encrypted_server(PostgresVersion::Debian, &certificates);
     server.execute("CREATE DATABASE books");
     let port = server.port();
-    let ca = certificates.path("ca.pem").display().to_string();
-    let stranger = certificates.path("stranger.pem").display().to_string();
+    let ca = certificates.name_of("ca.pem");
+    let other_authority = Authority::new();
+    let stranger = other_authority.name_of("ca.pem");
     let look = |host: &str, settings: &str| {
         let address =
             format!("postgres://postgres@{host}:{port}/books?hostaddr=127.0.0.1&{settings}");
@@ -407,13 +363,13 @@ fn sslmode_means_what_libpq_says() {
 
 #[test]
 fn people_are_let_in_by_password_or_by_certificate() {
-    let certificates = Certificates::make();
+    let certificates = certificates();
     let server = encrypted_server(PostgresVersion::Debian, &certificates);
     server.execute("CREATE ROLE ada LOGIN PASSWORD 'hunter2'");
     server.execute("CREATE DATABASE secret");
     server.execute("CREATE DATABASE known");
     let place = format!("ada@localhost:{}", server.port());
-    let root = format!("sslmode=verify-full&sslrootcert={}", certificates.path("ca.pem").display());
+    let root = format!("sslmode=verify-full&sslrootcert={}", certificates.name_of("ca.pem"));
 
     let (who, rest) = place.split_once('@').expect("two parts");
     let given = format!("postgres://{who}:hunter2@{rest}/secret?{root}");

@@ -1,7 +1,6 @@
 //! Who we are, and who they are: passwords, tokens, nkeys, credentials files and certificates.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,7 +10,7 @@ use dagbook_events::journal::bus::jetstream::{
 };
 use dagbook_events::ports::{Board, CopyError, Notes, RecordCopy};
 use dagbook_events::tlog::{Note, NoteSignature};
-use dagbook_tests::servers::{Nats, NatsVersion};
+use dagbook_tests::servers::{Authority, Nats, NatsVersion};
 use nkeys::KeyPair;
 use serde_json::json;
 use tempfile::TempDir;
@@ -147,66 +146,28 @@ async fn a_credentials_file_comes_in() {
     }
 }
 
-/// An authority and what it signed, made by openssl.
-struct Authority(TempDir);
-
-impl Authority {
-    fn new() -> Self {
-        let this = Self(TempDir::new().expect("a folder"));
-        this.openssl(
-            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key \
-             -out ca.pem -days 2 -subj /CN=test-authority",
-        );
-        this
-    }
-
-    fn openssl(&self, arguments: &str) {
-        let mut command = Command::new("openssl");
-        command.args(arguments.split_whitespace()).current_dir(self.0.path());
-        let output = command.output().expect("openssl is installed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    /// A certificate for names such as `IP:127.0.0.1`.
-    fn sign(&self, name: &str, alternatives: &str) {
-        self.openssl(&format!(
-            "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key \
-             -out {name}.csr -subj /CN={name}"
-        ));
-        let extensions = format!("subjectAltName={alternatives}\n");
-        std::fs::write(self.0.path().join("extensions"), extensions).expect("written");
-        self.openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 \
-             -extfile extensions -out {name}.pem"
-        ));
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).display().to_string()
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_with_whom_the_authority_vouches_for() {
     let (authority, other) = (Authority::new(), Authority::new());
-    authority.sign("server", "IP:127.0.0.1");
-    authority.sign("elsewhere", "DNS:elsewhere.example");
-    authority.sign("site", "DNS:site");
+    authority.sign("server", "server", "subjectAltName=IP:127.0.0.1");
+    authority.sign("elsewhere", "elsewhere", "subjectAltName=DNS:elsewhere.example");
+    authority.sign("site", "site", "subjectAltName=DNS:site");
     let tls = |name: &str, verify: &str| {
         format!(
             "tls {{ cert_file: \"{}\", key_file: \"{}\", ca_file: \"{}\"{verify} }}",
-            authority.path(&format!("{name}.pem")),
-            authority.path(&format!("{name}.key")),
-            authority.path("ca.pem"),
+            authority.name_of(&format!("{name}.pem")),
+            authority.name_of(&format!("{name}.key")),
+            authority.name_of("ca.pem"),
         )
     };
-    let ca = format!("ca={}", authority.path("ca.pem"));
-    let ours = format!("cert={}&key={}", authority.path("site.pem"), authority.path("site.key"));
+    let ca = format!("ca={}", authority.name_of("ca.pem"));
+    let ours =
+        format!("cert={}&key={}", authority.name_of("site.pem"), authority.name_of("site.key"));
     for version in VERSIONS {
         let server = Nats::start_with(version, &tls("server", ""));
         works(&format!("{}?{ca}", server.url())).await;
         works(&format!("{}?{ca}", server.url().replace("nats:", "tls:"))).await;
-        let unknown = format!("{}?ca={}", server.url(), other.path("ca.pem"));
+        let unknown = format!("{}?ca={}", server.url(), other.name_of("ca.pem"));
         let said = refused(&unknown).await;
         assert!(said.contains("certificate") || said.contains("UnknownIssuer"), "{said}");
         // The authority of the system does not vouch for it either.

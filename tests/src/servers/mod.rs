@@ -5,6 +5,7 @@
 //! missing program is a failure that says so, never a test that silently does nothing. Optional
 //! versions can be asked for with `available`.
 
+mod authority;
 mod disk;
 mod folder;
 mod nats;
@@ -16,6 +17,7 @@ mod seaweedfs;
 mod tools;
 mod wait;
 
+pub use authority::Authority;
 pub use disk::SmallDisk;
 pub use nats::{Nats, NatsVersion};
 pub use port::free_port;

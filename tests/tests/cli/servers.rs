@@ -11,7 +11,7 @@ use dagbook_events::journal::bus::jetstream::{JetStreamCopy, Nats as Connection,
 use dagbook_events::journal::clock::SystemClock;
 use dagbook_events::journal::store::postgres::{PostgresOptions, PostgresStore, PostgresUrl};
 use dagbook_events::ports::{EventStore, RecordCopy, Recorded};
-use dagbook_tests::servers::{Nats, NatsVersion, Postgres, PostgresVersion};
+use dagbook_tests::servers::{Authority, Nats, NatsVersion, Postgres, PostgresVersion};
 use rustix::process::{Pid, Signal, kill_process};
 
 use dagbook_tests::project::{Project, Said};
@@ -420,6 +420,33 @@ fn doctor_names_what_is_wrong_with_the_servers() {
     site.postgres.stop();
     let away = site.ends(1, &["doctor"]);
     assert!(away.contains("is the server running"), "{away}");
+}
+
+/// The address says nothing of TLS, and the authority is one that the machine knows.
+#[test]
+fn a_nats_server_that_wants_tls_gets_it_behind_a_plain_address() {
+    let authority = Authority::new();
+    authority.sign("server", "server", "subjectAltName=IP:127.0.0.1");
+    let file = |name: &str| authority.name_of(name);
+    let tls = format!(
+        "tls {{ cert_file: {:?}, key_file: {:?} }}",
+        file("server.pem"),
+        file("server.key")
+    );
+    let server = Nats::start_with(NatsVersion::Debian, &tls);
+    let mut project = Project::with("dag.yaml", DAG);
+    project.set("DAGBOOK_BUS", &server.url());
+    project.set("DAGBOOK_SITE", "books.example");
+    // As a stranger it is not talked to.
+    let refused = project.dagbook(&["doctor"]);
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stdout.contains("ertificate"), "{}", refused.stdout);
+    project.set("SSL_CERT_FILE", &file("ca.pem"));
+    let seen = project.dagbook(&["doctor"]);
+    assert_eq!(seen.code, 0, "{}{}", seen.stdout, seen.stderr);
+    assert!(seen.stdout.contains(", encrypted"), "{}", seen.stdout);
+    let report = project.json(&["run", "dag.yaml"]);
+    assert_eq!(report["status"], "succeeded", "{report}");
 }
 
 /// A command that goes on until it is told to end.
