@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use dagbook_events::conformance::store::ManualClock;
 use dagbook_events::ids::{EventId, Position, StreamName, TenantId};
-use dagbook_events::journal::store::{SqliteOptions, SqliteStore};
+use dagbook_events::journal::store::{SqliteOptions, SqliteStore, sqlite_schema};
 use dagbook_events::journal::verify::{AuditSource, Damage, SignedHead, VerifyReport, verify};
 use dagbook_events::ports::{
     Actor, AppendError, AppendRequest, EventStore, Expected, NewEvent, ReadError, StreamAppend,
@@ -69,6 +69,63 @@ fn tamper(folder: &TempDir, sql: &str) {
 
 async fn findings(store: &SqliteStore, signed: &[SignedHead]) -> VerifyReport {
     verify(store, signed).await.expect("readable")
+}
+
+/// A process that dies in the middle of a migration is played by a note about it that is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_was_interrupted_is_made_again() {
+    let newest = {
+        let folder = TempDir::new().expect("a folder");
+        drop(open(&folder));
+        sqlite_schema(&folder.path().join("record.db")).expect("a schema").database
+    };
+    for version in 1..=newest {
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("record.db");
+        let owner = Connection::open(&path).expect("opened");
+        let obstacle = format!(
+            "CREATE TABLE refinery_schema_history(
+                 version INT4 PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255),
+                 checksum VARCHAR(255));
+             CREATE TRIGGER dies BEFORE INSERT ON refinery_schema_history
+             WHEN new.version = {version} BEGIN SELECT RAISE(ABORT, 'it died here'); END"
+        );
+        owner.execute_batch(&obstacle).expect("an obstacle");
+        let refused = SqliteStore::open(options(&folder)).err().expect("it dies").to_string();
+        assert!(refused.contains("it died here"), "{refused}");
+        owner.execute_batch("DROP TRIGGER dies").expect("no obstacle");
+        drop(owner);
+        ten_events(&folder).await;
+        assert_eq!(sqlite_schema(&path).expect("a schema").database, newest);
+    }
+}
+
+/// The same where there are events, from the schema of an older program.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_migration_of_a_record_is_made_again_and_what_was_done_stays() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("record.db");
+    drop(ten_events(&folder).await);
+    let newest = sqlite_schema(&path).expect("a schema").database;
+    let owner = Connection::open(&path).expect("opened");
+    owner
+        .execute_batch(
+            "DROP INDEX stream_open; ALTER TABLE stream DROP COLUMN closed;
+             DROP TABLE shelf; DROP TABLE shelf_counter;
+             DELETE FROM refinery_schema_history WHERE version > 2;
+             CREATE TRIGGER dies BEFORE INSERT ON refinery_schema_history
+             WHEN new.version = 4 BEGIN SELECT RAISE(ABORT, 'it died here'); END",
+        )
+        .expect("an older schema, and an obstacle");
+    let refused = SqliteStore::open(options(&folder)).err().expect("it dies").to_string();
+    assert!(refused.contains("it died here"), "{refused}");
+    assert_eq!(sqlite_schema(&path).expect("a schema").database, 3);
+    owner.execute_batch("DROP TRIGGER dies").expect("no obstacle");
+    drop(owner);
+    let store = open(&folder);
+    assert_eq!(sqlite_schema(&path).expect("a schema").database, newest);
+    assert!(findings(&store, &[]).await.findings.is_empty());
+    assert_eq!(store.head().await.expect("a head"), Position(10));
 }
 
 #[tokio::test(flavor = "multi_thread")]

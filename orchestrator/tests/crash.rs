@@ -56,16 +56,20 @@ fn dagbook(folder: &Path, args: &[&str]) -> Command {
 }
 
 /// Starts it and kills it after so many lines of progress and so many turns of a busy loop.
-/// Says how it ended when it was quicker.
-fn start_and_kill(folder: &Path, args: &[&str], lines: u64, turns: u64) -> Option<ExitStatus> {
+/// Says how it ended, and what it said last, when it was quicker.
+fn start_and_kill(
+    folder: &Path,
+    args: &[&str],
+    lines: u64,
+    turns: u64,
+) -> Option<(ExitStatus, String)> {
     let mut child =
         dagbook(folder, args).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("starts");
     let mut progress = BufReader::new(child.stderr.take().expect("piped"));
-    let mut line = String::new();
+    let mut said = String::new();
     for _ in 0..lines {
-        line.clear();
-        if progress.read_line(&mut line).unwrap_or(0) == 0 {
-            return Some(child.wait().expect("ends"));
+        if progress.read_line(&mut said).unwrap_or(0) == 0 {
+            return Some((child.wait().expect("ends"), said));
         }
     }
     for turn in 0..turns {
@@ -73,7 +77,7 @@ fn start_and_kill(folder: &Path, args: &[&str], lines: u64, turns: u64) -> Optio
     }
     child.kill().expect("it is ours");
     let status = child.wait().expect("ends");
-    status.code().map(|_| status)
+    status.code().map(|_| (status, said))
 }
 
 fn runs(folder: &Path) -> usize {
@@ -98,20 +102,15 @@ fn one_life(seed: u64) -> u32 {
         exit = start_and_kill(folder, args, lines, turns);
         kills += u32::from(exit.is_none());
     }
-    if exit.is_none() {
+    let (status, said) = exit.unwrap_or_else(|| {
         let known = runs(folder) > 0;
         let args: &[&str] =
             if known { &["run", "--resume", "latest"] } else { &["run", "dag.yaml"] };
         let out = dagbook(folder, args).output().expect("ends");
-        // The last kill may have come after the end was recorded.
-        let over = String::from_utf8_lossy(&out.stderr).contains("is over");
-        assert!(
-            out.status.success() || over,
-            "seed {seed}: {:?}\n{}",
-            out.status,
-            String::from_utf8_lossy(&out.stderr)
-        );
-    }
+        (out.status, String::from_utf8_lossy(&out.stderr).into_owned())
+    });
+    // The last kill may have come after the end was recorded.
+    assert!(status.success() || said.contains("is over"), "seed {seed}: {status:?}\n{said}");
     check(folder, seed);
     kills
 }
@@ -119,9 +118,10 @@ fn one_life(seed: u64) -> u32 {
 fn check(folder: &Path, seed: u64) {
     let shown = dagbook(folder, &["show", "latest", "--output", "json"]).output().expect("shows");
     let text = String::from_utf8_lossy(&shown.stdout);
+    let said = String::from_utf8_lossy(&shown.stderr);
     assert!(
         text.contains("\"status\":\"succeeded\"") || text.contains("\"status\": \"succeeded\""),
-        "seed {seed}: {text}"
+        "seed {seed}: {text}{said}"
     );
     // Nothing lost: the join saw what every child said.
     let joined = std::fs::read_to_string(folder.join("joined.txt")).expect("the join ran");

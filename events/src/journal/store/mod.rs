@@ -1,6 +1,8 @@
 //! The event stores.
 
 mod memory;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod migrating;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use postgres::error::SqlState;
 use refinery::Migration;
 
+use super::super::migrating::bring_up_to_date;
 use super::client::{PostgresError, explain, with_client};
 use super::url::PostgresUrl;
 
@@ -141,10 +142,9 @@ pub fn migrate(
         let before = Look::take(url, client)?;
         let pending = before.pending()?;
         if !pending.is_empty() {
-            // In an empty database all of them are one transaction; where there are events, each
-            // is one, and those that were done stay done.
-            let runner = embedded::migrations::runner().set_grouped(before.version.database == 0);
-            runner.run(client).map_err(|error| MigrateError::Failed {
+            let runner = embedded::migrations::runner;
+            let done = bring_up_to_date(runner, client, before.version.database);
+            done.map_err(|error| MigrateError::Failed {
                 server: server.clone(),
                 wanted: before.version.program,
                 reason: reason(&error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::super::migrating::bring_up_to_date;
 use super::schema::{SqliteSchema, sqlite_schema};
 use crate::journal::backend::BackendFault;
 use crate::ports::ReadError;
@@ -90,7 +91,8 @@ impl Database {
             return Err(OpenError::Newer { path: path.to_path_buf(), database, program });
         }
         let mut connection = this.connect(true).map_err(|error| file(error.to_string()))?;
-        migrations::migrations::runner().run(&mut connection).map_err(|error| {
+        let runner = migrations::migrations::runner;
+        bring_up_to_date(runner, &mut connection, schema.database).map_err(|error| {
             let reason = error.to_string();
             OpenError::Schema { path: path.to_path_buf(), reason }
         })?;
