@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 const DAG: &str = r#"
 dagbook: v1
@@ -154,5 +155,42 @@ fn killed_at_random_points_and_resumed() {
         println!("seed {seed} (repeat with DAGBOOK_CRASH_SEED={seed})");
         kills += one_life(seed);
         seed += 1;
+    }
+}
+
+/// The record itself is being made then: files, schema, keys.
+#[test]
+fn killed_while_it_starts_for_the_first_time_and_started_again() {
+    let deep = std::env::var_os("DAGBOOK_DEEP").is_some();
+    let (rounds, mut chance) = (if deep { 200 } else { 12 }, Chance(u64::from(std::process::id())));
+    let begin = |folder: &Path| {
+        let text = "dagbook: v1\nname: one\nsteps:\n  one: { run: \"true\" }\n";
+        std::fs::write(folder.join("dag.yaml"), text).expect("written");
+        let mut run = dagbook(folder, &["run", "dag.yaml"]);
+        run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts")
+    };
+    // How long it takes until a run is accepted.
+    let folder = tempfile::tempdir().expect("a folder");
+    let began = Instant::now();
+    let mut child = begin(folder.path());
+    let mut line = String::new();
+    let mut progress = BufReader::new(child.stderr.take().expect("piped"));
+    progress.read_line(&mut line).expect("a line");
+    let takes = began.elapsed();
+    std::io::copy(&mut progress, &mut std::io::sink()).expect("its end");
+    assert!(child.wait().expect("ends").success(), "{line}");
+    for _ in 0..rounds {
+        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder.path();
+        let mut child = begin(folder);
+        let after = takes.mul_f64(chance.below(1_000) as f64 / 1e3);
+        std::thread::sleep(after);
+        child.kill().expect("it is ours");
+        child.wait().expect("ends");
+        for args in [["run", "dag.yaml"].as_slice(), &["replay", "latest", "--verify"]] {
+            let out = dagbook(folder, args).output().expect("ends");
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(out.status.success(), "killed after {after:?} of {takes:?}: {args:?}: {said}");
+        }
     }
 }
