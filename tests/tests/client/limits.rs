@@ -155,9 +155,12 @@ fn a_step_over_its_tenants_quota_waits_and_why_has_the_numbers() {
     wait_for("its end", SOON, || acme.has(&run, "run.finished", 1));
 }
 
-/// When each attempt was planned and was over, in milliseconds.
-fn spans(tenant: &Tenant<'_>, runs: &[String]) -> Vec<(i64, i64)> {
-    let mut spans: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+/// From one instant to another, in milliseconds.
+type Span = (i64, i64);
+
+/// When each attempt was planned and was over.
+fn spans(tenant: &Tenant<'_>, runs: &[String]) -> Vec<Span> {
+    let mut spans: BTreeMap<String, Span> = BTreeMap::new();
     for run in runs {
         for event in tenant.events(run) {
             let at = event["at"].as_str().and_then(Timestamp::parse_rfc3339).expect("an instant").0;
@@ -175,8 +178,8 @@ fn spans(tenant: &Tenant<'_>, runs: &[String]) -> Vec<(i64, i64)> {
 /// How long each of two held places within a time, together, at the moments when all were taken: a
 /// place that is free for a moment is nobody's, however long a busy machine makes the moment.
 fn held_when_full(
-    (one, other): (&[(i64, i64)], &[(i64, i64)]),
-    (from, until): (i64, i64),
+    (one, other): (&[Span], &[Span]),
+    (from, until): Span,
     places: i64,
 ) -> (i64, i64) {
     let mut changes = BTreeMap::<i64, (i64, i64)>::new();
@@ -223,10 +226,10 @@ fn tenants_of_weights_one_and_three_hold_a_quarter_and_three_quarters_on_the_rec
     assert_eq!((heavy.len(), light.len()), (180, 60));
     let both = || heavy.iter().chain(&light);
     // From when nothing is left of the time before both wanted places, as long as both want more.
-    let first = |of: &[(i64, i64)]| of.iter().map(|span| span.0).min().expect("some");
+    let first = |of: &[Span]| of.iter().map(|span| span.0).min().expect("some");
     let met = first(&heavy).max(first(&light));
     let from = both().filter(|span| span.0 <= met).map(|span| span.1).max().expect("some");
-    let last = |of: &[(i64, i64)]| of.iter().map(|span| span.0).max().expect("some");
+    let last = |of: &[Span]| of.iter().map(|span| span.0).max().expect("some");
     let until = last(&heavy).min(last(&light));
     assert!(until - from > 3_000, "they met for {} ms only", until - from);
     let (heavy, light) = held_when_full((&heavy, &light), (from, until), 8);
