@@ -189,8 +189,9 @@ impl Executor for LocalExecutor {
         if attempt.state() == AttemptState::Exited {
             return Ok(CancelAnswer::AlreadyExited);
         }
-        attempt.cancel(request);
+        // Told before it is asked: what ends at once would have ended before it was said to stop.
         self.shared.stopping(&attempt);
+        attempt.cancel(request);
         Ok(CancelAnswer::Accepted)
     }
 
