@@ -129,6 +129,17 @@ async fn an_interrupted_migration_of_a_record_is_made_again_and_what_was_done_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_was_edited_is_seen_where_there_is_nothing_to_do() {
+    let folder = TempDir::new().expect("a folder");
+    drop(ten_events(&folder).await);
+    let owner = Connection::open(folder.path().join("record.db")).expect("opened");
+    let edit = "UPDATE refinery_schema_history SET checksum = '7' WHERE version = 1";
+    owner.execute_batch(edit).expect("edited");
+    let refused = SqliteStore::open(options(&folder)).err().expect("another schema").to_string();
+    assert!(refused.contains("schema") && refused.contains("record"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_untouched_record_is_clean() {
     let folder = TempDir::new().expect("a folder");
     let store = ten_events(&folder).await;

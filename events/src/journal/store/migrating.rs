@@ -13,14 +13,13 @@ pub(super) fn bring_up_to_date(
     connection: &mut impl Migrate,
     version: u32,
 ) -> Result<(), Error> {
-    if version == 0 {
-        return runner().set_grouped(true).run(connection).map(|_| ());
-    }
     let mut steps: Vec<_> = runner().get_migrations().iter().map(|one| one.version()).collect();
     steps.sort_unstable();
-    steps.retain(|step| u32::try_from(*step).is_ok_and(|step| step > version));
+    steps.retain(|step| version > 0 && u32::try_from(*step).is_ok_and(|step| step > version));
     for step in steps {
         runner().set_target(Target::Version(step)).set_grouped(true).run(connection)?;
     }
-    Ok(())
+    // All of a new schema; else nothing is left, but that what was made is what the program knows is
+    // looked at even where there was nothing to do.
+    runner().set_grouped(true).run(connection).map(|_| ())
 }
