@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dagbook_events::billing::Whole;
-use dagbook_events::codec::run::{PLANNER, Planner, decode, encode};
+use dagbook_events::codec::planner::{PLANNER, Planner};
+use dagbook_events::codec::run::{CodecError, decode, decode_text, encode};
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{AttemptId, Epoch, RunId, StepKey, TenantId};
@@ -76,7 +77,7 @@ fn submitted() -> Submitted {
         driven_at: None,
         plan: None,
     };
-    submitted.plan = Some(Planner::default().plan(&submitted).expect("a plan"));
+    submitted.plan = Some(Planner::default().plan_of(&submitted).expect("a plan"));
     submitted
 }
 
@@ -262,8 +263,12 @@ fn every_event_has_its_golden_file_and_reads_back() {
             event.kind()
         );
         let mut lines = golden.splitn(2, |byte| *byte == b'\n');
-        let data = serde_json::from_slice(lines.next().expect("data")).expect("JSON");
-        let read = decode(event.kind(), data, lines.next(), &mut Planner::default());
+        let (text, blob) = (lines.next().expect("data"), lines.next());
+        let data = serde_json::from_slice(text).expect("JSON");
+        let read = decode(event.kind(), data, blob, &Planner::default());
+        assert_eq!(read.as_ref(), Ok(event), "{}", event.kind());
+        let text = str::from_utf8(text).expect("text");
+        let read = decode_text(event.kind(), text, blob, &Planner::default());
         assert_eq!(read.as_ref(), Ok(event), "{}", event.kind());
     }
     let files = std::fs::read_dir(folder()).expect("the folder").count();
@@ -286,22 +291,34 @@ fn long_outputs_and_lists_leave_the_leaf() {
     assert!(encoded.data.len() < 4_096, "{} bytes", encoded.data.len());
     assert!(String::from_utf8_lossy(&encoded.data).contains("\"usage\""), "usage stays");
     let data = serde_json::from_slice(&encoded.data).expect("JSON");
-    let read = decode("attempt.exited", data, encoded.blob.as_deref(), &mut Planner::default());
+    let read = decode("attempt.exited", data, encoded.blob.as_deref(), &Planner::default());
     assert_eq!(read, Ok(RunEvent::AttemptExited(Box::new(event))));
 }
 
 #[test]
 fn what_cannot_be_understood_is_refused_with_a_reason() {
-    let mut planner = Planner::default();
-    let error = decode("run.dreamt", serde_json::json!({}), None, &mut planner);
+    let planner = Planner::default();
+    let error = decode("run.dreamt", serde_json::json!({}), None, &planner);
     assert!(error.expect_err("unknown").to_string().contains("run.dreamt"));
-    let error = decode("run.admitted", serde_json::json!({"group": 3}), None, &mut planner);
+    let error = decode("run.admitted", serde_json::json!({"group": 3}), None, &planner);
     assert!(error.expect_err("shape").to_string().contains("another shape"));
-    let error = decode("run.admitted", serde_json::json!([]), None, &mut planner);
+    let error = decode("run.admitted", serde_json::json!([]), None, &planner);
     assert!(error.expect_err("shape").to_string().contains("an object is expected"));
-    let error =
-        decode("run.admitted", serde_json::json!({"dv": 9, "group": "g"}), None, &mut planner);
+    let error = decode("run.admitted", serde_json::json!({"dv": 9, "group": "g"}), None, &planner);
     assert!(error.expect_err("version").to_string().contains("data version 9"));
+    // The text of it is understood in the same way.
+    for text in
+        [r#"{"group":3}"#, "[]", r#"["g"]"#, r#"{"dv":9,"group":"g"}"#, "3", "{}", r#"{"dv":"g"}"#]
+    {
+        let data = serde_json::from_str(text).expect("JSON");
+        let parsed = decode("run.admitted", data, None, &planner);
+        assert!(parsed.is_err(), "{text}");
+        assert_eq!(decode_text("run.admitted", text, None, &planner), parsed, "{text}");
+    }
+    let read = decode_text("run.admitted", r#"{"dv":1,"group":"g"}"#, None, &planner);
+    assert_eq!(read, Ok(RunEvent::Admitted(Admitted { group: "g".to_string() })));
+    let broken = decode_text("run.admitted", r#"{"group""#, None, &planner);
+    assert!(matches!(broken, Err(CodecError::Decode { .. })));
 }
 
 #[test]
@@ -321,7 +338,7 @@ fn an_attempt_and_a_run_name_their_place_and_the_shapes_without_one_still_read()
         };
         let encoded = encode(&bound).expect("recordable");
         let data = serde_json::from_slice(&encoded.data).expect("JSON");
-        let read = decode(encoded.kind, data, encoded.blob.as_deref(), &mut Planner::default());
+        let read = decode(encoded.kind, data, encoded.blob.as_deref(), &Planner::default());
         assert_eq!(read, Ok(bound), "what has no place reads as before, by its golden file");
     }
 }
@@ -359,7 +376,7 @@ fn a_run_that_is_pinned_to_a_version_has_its_golden_file_and_reads_back() {
     assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
     let mut lines = golden.splitn(2, |byte| *byte == b'\n');
     let data = serde_json::from_slice(lines.next().expect("data")).expect("JSON");
-    let read = decode("run.submitted", data, lines.next(), &mut Planner::default());
+    let read = decode("run.submitted", data, lines.next(), &Planner::default());
     assert_eq!(read.as_ref(), Ok(&event));
 }
 
@@ -409,6 +426,6 @@ fn what_a_bill_is_made_of_has_its_golden_files_and_reads_back() {
         let golden = std::fs::read(&path).unwrap_or_default();
         assert_eq!(String::from_utf8_lossy(&written), String::from_utf8_lossy(&golden));
         let data = serde_json::from_slice(&golden).expect("JSON");
-        assert_eq!(decode(event.kind(), data, None, &mut Planner::default()), Ok(event));
+        assert_eq!(decode(event.kind(), data, None, &Planner::default()), Ok(event));
     }
 }

@@ -17,6 +17,7 @@ use dagbook::app::tokens;
 use dagbook::config::{Config, DataDir, Overrides};
 use dagbook::edge::http::{Api, ApiParts, CursorKey, Limits, router};
 use dagbook::wiring::{Installation, Purpose};
+use dagbook_events::codec::planner::Planner;
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::TenantId;
@@ -176,7 +177,8 @@ impl Site {
         let run = stamp::run_id(deps.clock.as_ref(), deps.rng.as_ref());
         let tenant = TenantId::new(tenant).expect("a slug");
         let stamped = Stamp { run, number: 1, tenant };
-        let submitted = submission(&loaded, BTreeMap::new(), stamped).expect("a plan");
+        let submitted = submission(&Planner::default(), &loaded, BTreeMap::new(), stamped);
+        let submitted = submitted.expect("a plan");
         let by = Actor::new("user", "carol");
         dagbook::runtime::start(deps).submit(submitted, &by).await.expect("recorded");
         run.to_string()

@@ -12,6 +12,7 @@ use dagbook::app::submit::{Stamp, submission};
 use dagbook::runtime::news::News;
 use dagbook::runtime::record::Recorder;
 use dagbook::runtime::{Deps, NoOwnership, Runtime, Watch, start};
+use dagbook_events::codec::planner::Planner;
 use dagbook_events::dag::SourceBundle;
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, TenantId};
@@ -115,7 +116,8 @@ impl Rig {
             number: 1,
             tenant: self.deps.tenant.clone(),
         };
-        submission(&loaded, params, stamp).map_err(|findings| anyhow!("{findings:#?}"))
+        submission(&Planner::default(), &loaded, params, stamp)
+            .map_err(|findings| anyhow!("{findings:#?}"))
     }
 
     /// Submits and waits for the end.

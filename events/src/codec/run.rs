@@ -3,23 +3,18 @@
 //! The types of `run::event` are the current version of the data. What is large (a source, long
 //! outputs, a list of items) goes to a blob beside the leaf; `d` keeps the rest.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
+use super::planner::Planner;
 use super::spill::{SPILL_THRESHOLD, spill, unspill};
-use super::upcast::Upcasters;
+use super::upcast::{FIRST_VERSION, Upcasters};
 use crate::canonical;
-use crate::dag::{self, Plan, PlanFacts};
-use crate::digest::Sha256Digest;
 use crate::run::event::{RunEvent, Submitted};
 
-/// The planner that this build holds. A change of what a source means needs a new number, and
-/// the old planner kept for the runs that were made with it.
-pub const PLANNER: u32 = 1;
+/// How the version of data is spelled ([`super::upcast::VERSION_MEMBER`]).
+const VERSION_SPELLED: &str = "\"dv\"";
 
 /// An event as it goes into an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,42 +107,82 @@ pub fn decode(
     kind: &str,
     data: Json,
     blob: Option<&[u8]>,
-    planner: &mut Planner,
+    planner: &Planner,
 ) -> Result<RunEvent, CodecError> {
-    let data = lift(kind, data, blob)?;
+    event(kind, Data::Lifted(lift(kind, data, blob)?), planner)
+}
+
+/// Reads an event from the canonical text of its data.
+pub fn decode_text(
+    kind: &str,
+    data: &str,
+    blob: Option<&[u8]>,
+    planner: &Planner,
+) -> Result<RunEvent, CodecError> {
+    // Canonical text has one spelling of the member.
+    let is_of_today = blob.is_none()
+        && data.starts_with('{')
+        && upcasters().current(kind) == FIRST_VERSION
+        && !data.contains(VERSION_SPELLED);
+    if is_of_today && let Ok(event) = event(kind, Data::Text(data), planner) {
+        return Ok(event);
+    }
+    // What is odd about it is said by the way that all else goes.
+    let failed = |reason: String| CodecError::Decode { kind: kind.to_string(), reason };
+    let data = serde_json::from_str(data).map_err(|error| failed(error.to_string()))?;
+    decode(kind, data, blob, planner)
+}
+
+/// Data that is of today's version.
+enum Data<'a> {
+    Lifted(Json),
+    Text(&'a str),
+}
+
+impl Data<'_> {
+    fn read<T: DeserializeOwned>(self, kind: &str) -> Result<T, CodecError> {
+        let read = match self {
+            Self::Lifted(data) => serde_json::from_value(data),
+            Self::Text(text) => serde_json::from_str(text),
+        };
+        read.map_err(|e| CodecError::Decode { kind: kind.to_string(), reason: e.to_string() })
+    }
+}
+
+fn event(kind: &str, data: Data<'_>, planner: &Planner) -> Result<RunEvent, CodecError> {
     Ok(match kind {
         "run.submitted" => {
-            let mut submitted: Submitted = read(kind, data)?;
-            submitted.plan = Some(planner.plan(&submitted)?);
+            let mut submitted: Submitted = data.read(kind)?;
+            submitted.plan = Some(planner.plan_of(&submitted)?);
             RunEvent::Submitted(Box::new(submitted))
         }
-        "run.admitted" => RunEvent::Admitted(read(kind, data)?),
-        "run.paused" => RunEvent::Paused(read(kind, data)?),
-        "run.resumed" => RunEvent::Resumed(read(kind, data)?),
-        "run.cancel_requested" => RunEvent::CancelRequested(read(kind, data)?),
-        "run.signaled" => RunEvent::Signaled(read(kind, data)?),
-        "timer.fired" => RunEvent::TimerFired(read(kind, data)?),
-        "run.finished" => RunEvent::Finished(read(kind, data)?),
-        "step.expanded" => RunEvent::StepExpanded(read(kind, data)?),
-        "step.skipped" => RunEvent::StepSkipped(read(kind, data)?),
-        "step.failed" => RunEvent::StepFailed(read(kind, data)?),
-        "cache.asked" => RunEvent::CacheAsked(read(kind, data)?),
-        "cache.missed" => RunEvent::CacheMissed(read(kind, data)?),
-        "step.reused" => RunEvent::StepReused(read(kind, data)?),
-        "approval.requested" => RunEvent::ApprovalRequested(read(kind, data)?),
-        "approval.given" => RunEvent::ApprovalGiven(read(kind, data)?),
-        "wait.started" => RunEvent::WaitStarted(read(kind, data)?),
-        "child.requested" => RunEvent::ChildRequested(read(kind, data)?),
-        "child.finished" => RunEvent::ChildFinished(read(kind, data)?),
-        "attempt.planned" => RunEvent::AttemptPlanned(read(kind, data)?),
-        "attempt.pending" => RunEvent::AttemptPending(read(kind, data)?),
-        "attempt.started" => RunEvent::AttemptStarted(read(kind, data)?),
-        "attempt.stopping" => RunEvent::AttemptStopping(read(kind, data)?),
-        "attempt.suspected" => RunEvent::AttemptSuspected(read(kind, data)?),
-        "attempt.recovered" => RunEvent::AttemptRecovered(read(kind, data)?),
-        "attempt.exited" => RunEvent::AttemptExited(Box::new(read(kind, data)?)),
-        "usage.checkpoint" => RunEvent::UsageCheckpoint(Box::new(read(kind, data)?)),
-        "report.stale" => RunEvent::ReportStale(Box::new(read(kind, data)?)),
+        "run.admitted" => RunEvent::Admitted(data.read(kind)?),
+        "run.paused" => RunEvent::Paused(data.read(kind)?),
+        "run.resumed" => RunEvent::Resumed(data.read(kind)?),
+        "run.cancel_requested" => RunEvent::CancelRequested(data.read(kind)?),
+        "run.signaled" => RunEvent::Signaled(data.read(kind)?),
+        "timer.fired" => RunEvent::TimerFired(data.read(kind)?),
+        "run.finished" => RunEvent::Finished(data.read(kind)?),
+        "step.expanded" => RunEvent::StepExpanded(data.read(kind)?),
+        "step.skipped" => RunEvent::StepSkipped(data.read(kind)?),
+        "step.failed" => RunEvent::StepFailed(data.read(kind)?),
+        "cache.asked" => RunEvent::CacheAsked(data.read(kind)?),
+        "cache.missed" => RunEvent::CacheMissed(data.read(kind)?),
+        "step.reused" => RunEvent::StepReused(data.read(kind)?),
+        "approval.requested" => RunEvent::ApprovalRequested(data.read(kind)?),
+        "approval.given" => RunEvent::ApprovalGiven(data.read(kind)?),
+        "wait.started" => RunEvent::WaitStarted(data.read(kind)?),
+        "child.requested" => RunEvent::ChildRequested(data.read(kind)?),
+        "child.finished" => RunEvent::ChildFinished(data.read(kind)?),
+        "attempt.planned" => RunEvent::AttemptPlanned(data.read(kind)?),
+        "attempt.pending" => RunEvent::AttemptPending(data.read(kind)?),
+        "attempt.started" => RunEvent::AttemptStarted(data.read(kind)?),
+        "attempt.stopping" => RunEvent::AttemptStopping(data.read(kind)?),
+        "attempt.suspected" => RunEvent::AttemptSuspected(data.read(kind)?),
+        "attempt.recovered" => RunEvent::AttemptRecovered(data.read(kind)?),
+        "attempt.exited" => RunEvent::AttemptExited(Box::new(data.read(kind)?)),
+        "usage.checkpoint" => RunEvent::UsageCheckpoint(Box::new(data.read(kind)?)),
+        "report.stale" => RunEvent::ReportStale(Box::new(data.read(kind)?)),
         other => return Err(CodecError::UnknownKind(other.to_string())),
     })
 }
@@ -161,71 +196,4 @@ fn lift(kind: &str, data: Json, blob: Option<&[u8]>) -> Result<Json, CodecError>
         members = unspill(members, bytes).map_err(|e| failed(e.to_string()))?;
     }
     upcasters().lift(kind, members).map(Json::Object).map_err(|e| failed(e.to_string()))
-}
-
-fn read<T: DeserializeOwned>(kind: &str, data: Json) -> Result<T, CodecError> {
-    serde_json::from_value(data)
-        .map_err(|e| CodecError::Decode { kind: kind.to_string(), reason: e.to_string() })
-}
-
-/// Makes plans from sources, and remembers the latest: many runs share one source.
-#[derive(Debug, Default)]
-pub struct Planner {
-    known: BTreeMap<Sha256Digest, Arc<Plan>>,
-}
-
-impl Planner {
-    /// At most so many plans are remembered.
-    const REMEMBERED: usize = 64;
-
-    /// The plan of an accepted run.
-    pub fn plan(&mut self, submitted: &Submitted) -> Result<Arc<Plan>, CodecError> {
-        if submitted.planner != PLANNER {
-            return Err(CodecError::Plan(format!(
-                "it needs planner {}, and this version of dagbook has planner {PLANNER}",
-                submitted.planner
-            )));
-        }
-        let key = plan_key(submitted);
-        if let Some(plan) = self.known.get(&key) {
-            return Ok(plan.clone());
-        }
-        let facts = PlanFacts { git: submitted.git.clone(), tenant: submitted.tenant.to_string() };
-        let plan =
-            dag::plan(&submitted.source.bundle, &submitted.params, &facts).map_err(|findings| {
-                let first = findings.first().map(|f| f.message.clone());
-                CodecError::Plan(first.unwrap_or_default())
-            })?;
-        if self.known.len() >= Self::REMEMBERED {
-            self.known.pop_first();
-        }
-        let plan = Arc::new(plan);
-        self.known.insert(key, plan.clone());
-        Ok(plan)
-    }
-}
-
-/// Everything that a plan is a function of.
-fn plan_key(submitted: &Submitted) -> Sha256Digest {
-    let params = serde_json::to_vec(&submitted.params).unwrap_or_default();
-    let git = serde_json::to_vec(&submitted.git).unwrap_or_default();
-    let bundle = &submitted.source.bundle;
-    let mut text = Vec::new();
-    for (path, file) in &bundle.files {
-        for part in [path.as_bytes(), file.as_bytes()] {
-            text.extend_from_slice(&(part.len() as u64).to_be_bytes());
-            text.extend_from_slice(part);
-        }
-    }
-    Sha256Digest::of_parts(&[
-        bundle.entry.as_bytes(),
-        b"\0",
-        submitted.tenant.as_str().as_bytes(),
-        b"\0",
-        &params,
-        b"\0",
-        &git,
-        b"\0",
-        &text,
-    ])
 }

@@ -223,7 +223,8 @@ pub async fn submit(
     // What the pipelines that it calls are is decided now, and recorded with it.
     let source = pipelines::resolve(services, &by.tenant, loaded.source.clone()).await?;
     let loaded = Loaded { source, ..loaded.clone() };
-    let submitted = submission(&loaded, params, stamp).map_err(AppError::Findings)?;
+    let planner = services.recorder.planner();
+    let submitted = submission(planner, &loaded, params, stamp).map_err(AppError::Findings)?;
     take_in(services, by, submitted, intake).await
 }
 
@@ -279,7 +280,8 @@ pub async fn retry(
         Edition::Same => None,
         Edition::Latest => Some(pipelines::latest_of(services, earlier.state.facts()).await?),
     };
-    let again = repetition(&earlier.state, again, changes, newer, stamp);
+    let planner = services.recorder.planner();
+    let again = repetition(planner, &earlier.state, again, changes, newer, stamp);
     let submitted = again.map_err(|e| match e {
         RetryError::Findings(findings) => AppError::Findings(findings),
         RetryError::NotOver => AppError::Conflict(e.to_string()),

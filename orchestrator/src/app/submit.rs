@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dagbook_events::codec::run::PLANNER;
+use dagbook_events::codec::planner::{PLANNER, Planner};
 use dagbook_events::dag::{self, Finding, Plan, PlanFacts, Section, StepIndex};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, StepKey, TenantId};
@@ -27,12 +27,13 @@ pub struct Stamp {
 
 /// Plans the source and makes the submission. Nothing is stored.
 pub fn submission(
+    planner: &Planner,
     loaded: &Loaded,
     params: BTreeMap<String, Value>,
     stamp: Stamp,
 ) -> Result<Submitted, Vec<Finding>> {
     let facts = PlanFacts { git: None, tenant: stamp.tenant.to_string() };
-    let plan = dag::plan(&loaded.source.bundle, &params, &facts)?;
+    let plan = planner.plan(&loaded.source.bundle, &params, &facts)?;
     Ok(Submitted {
         run: stamp.run,
         tenant: stamp.tenant,
@@ -51,7 +52,7 @@ pub fn submission(
         planner: PLANNER,
         traceparent: None,
         driven_at: None,
-        plan: Some(Arc::new(plan)),
+        plan: Some(plan),
     })
 }
 
@@ -82,6 +83,7 @@ pub enum RetryError {
 
 /// The submission that repeats an ended run, with another version of its pipeline if one is given.
 pub fn repetition(
+    planner: &Planner,
     earlier: &RunState,
     again: &Again,
     changes: BTreeMap<String, Value>,
@@ -99,7 +101,8 @@ pub fn repetition(
     let mut params = facts.params.clone();
     params.extend(changes);
     let plan_facts = PlanFacts { git: facts.git.clone(), tenant: stamp.tenant.to_string() };
-    let plan = dag::plan(&source.bundle, &params, &plan_facts).map_err(RetryError::Findings)?;
+    let plan = planner.plan(&source.bundle, &params, &plan_facts);
+    let plan = plan.map_err(RetryError::Findings)?;
     // What is not the same in the other version is run again, with all that needs it.
     let differs = dag::plan_difference(&earlier.plan, &plan);
     let is_other = pipeline_version != facts.pipeline_version;
@@ -122,7 +125,7 @@ pub fn repetition(
         source: source.clone(),
         pipeline_version,
         planner: PLANNER,
-        plan: Some(Arc::new(plan)),
+        plan: Some(plan),
         ..(**facts).clone()
     })
 }

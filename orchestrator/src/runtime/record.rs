@@ -1,8 +1,9 @@
 //! Between facts and the store: encoding with ids and actors, decoding with blobs and plans.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use dagbook_events::codec::run::{Encoded, Planner, decode, encode};
+use dagbook_events::codec::planner::Planner;
+use dagbook_events::codec::run::{Encoded, decode_text, encode};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::{EventId, Position, RunId, StreamName, TenantId};
@@ -55,7 +56,7 @@ pub struct Recorder {
     rng: Arc<dyn Rng>,
     system: Arc<Actor>,
     executor: Arc<Actor>,
-    planner: Arc<Mutex<Planner>>,
+    planner: Planner,
 }
 
 impl Recorder {
@@ -69,7 +70,7 @@ impl Recorder {
             rng: deps.rng.clone(),
             system: actor("system", "engine"),
             executor: actor("executor", "executor"),
-            planner: Arc::new(Mutex::new(Planner::default())),
+            planner: Planner::default(),
         }
     }
 
@@ -216,6 +217,14 @@ impl Recorder {
 
     /// Understands one recorded event of a run.
     pub async fn read(&self, recorded: &Recorded) -> Result<RecordedFact, RecordError> {
+        self.read_whole(recorded).await.map(|(fact, _)| fact)
+    }
+
+    /// The same, with the blob that is kept beside the leaf, if there is one.
+    pub async fn read_whole(
+        &self,
+        recorded: &Recorded,
+    ) -> Result<(RecordedFact, Option<Vec<u8>>), RecordError> {
         let position = recorded.position;
         let failed = |reason: String| RecordError::Event { position, reason };
         let envelope = Envelope::parse(&recorded.leaf).map_err(|e| failed(e.to_string()))?;
@@ -223,22 +232,15 @@ impl Recorder {
             None => None,
             Some(blob) => Some(self.blobs.get(&blob.h).await.map_err(|e| failed(e.to_string()))?),
         };
-        let data = serde_json::from_str(&envelope.data).map_err(|e| failed(e.to_string()))?;
-        let event = {
-            let mut planner = self.planner.lock().unwrap_or_else(PoisonError::into_inner);
-            decode(&envelope.kind, data, blob.as_deref(), &mut planner)
-        };
+        let event = decode_text(&envelope.kind, &envelope.data, blob.as_deref(), &self.planner);
         let event = event.map_err(|e| failed(e.to_string()))?;
         let fact = RunFact { at: envelope.at, event };
-        Ok(RecordedFact { envelope, fact })
+        Ok((RecordedFact { envelope, fact }, blob))
     }
 
-    /// Makes the plan of a run that is about to be submitted.
-    pub fn plan(
-        &self,
-        submitted: &dagbook_events::run::event::Submitted,
-    ) -> Result<Arc<dagbook_events::dag::Plan>, dagbook_events::codec::run::CodecError> {
-        self.planner.lock().unwrap_or_else(PoisonError::into_inner).plan(submitted)
+    /// Makes the plans of runs that are read, and of those that are about to be submitted.
+    pub fn planner(&self) -> &Planner {
+        &self.planner
     }
 
     /// Who holds a place in a concurrency group, oldest first, and the stream's version.

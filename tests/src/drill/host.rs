@@ -213,7 +213,7 @@ async fn submit(
     };
     let number = number::next(&services.recorder, services.shelf.as_ref(), &tenant).await?;
     let stamp = Stamp { run, number, tenant };
-    let submitted = submission(&loaded, BTreeMap::new(), stamp)
+    let submitted = submission(services.recorder.planner(), &loaded, BTreeMap::new(), stamp)
         .map_err(dagbook::app::error::AppError::Findings)?;
     services.engine.submit(submitted, by, None).await.map(drop)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dagbook_events::access::Permission;
-use dagbook_events::codec::run::PLANNER;
+use dagbook_events::codec::planner::PLANNER;
 use dagbook_events::dag::{self, PlanDifference, PlanFacts, plan_difference};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::ids::{RunId, TenantId};
@@ -45,7 +45,8 @@ pub async fn submission(
 ) -> Result<Submitted, AppError> {
     let source = super::source(services, &version.hash).await?;
     let facts = PlanFacts { git: None, tenant: tenant.to_string() };
-    let plan = dag::plan(&source.bundle, &order.params, &facts).map_err(AppError::Findings)?;
+    let plan = services.recorder.planner().plan(&source.bundle, &order.params, &facts);
+    let plan = plan.map_err(AppError::Findings)?;
     let text = source.bundle.files.get(&source.bundle.entry).map_or("", String::as_str);
     let number = runs::stamp(services, tenant, order.run).await?.number;
     Ok(Submitted {
@@ -66,7 +67,7 @@ pub async fn submission(
         planner: PLANNER,
         traceparent: None,
         driven_at: None,
-        plan: Some(Arc::new(plan)),
+        plan: Some(plan),
     })
 }
 

@@ -72,8 +72,8 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
         .await?,
         tenant: installation.deps.tenant.clone(),
     };
-    let submitted =
-        repetition(&earlier, &again, changes, None, stamp).map_err(|error| match error {
+    let submitted = repetition(recorder.planner(), &earlier, &again, changes, None, stamp)
+        .map_err(|error| match error {
             RetryError::Findings(findings) => {
                 let bundle = &earlier.facts().source.bundle;
                 super::lint::refuse(&findings, bundle, std::path::Path::new(&bundle.entry))

@@ -78,7 +78,7 @@ pub async fn run(ctx: &Context, args: Args) -> Result<ExitCode, CliError> {
         .await?,
         tenant: installation.deps.tenant.clone(),
     };
-    let submitted = submission(&loaded, params, stamp)
+    let submitted = submission(recorder.planner(), &loaded, params, stamp)
         .map_err(|findings| super::lint::refuse(&findings, &loaded.source.bundle, file))?;
     if !args.new
         && let Some(run) = offer(ctx, &installation, &recorder, &submitted).await?

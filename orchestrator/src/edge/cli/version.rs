@@ -21,7 +21,7 @@ pub async fn run(ctx: &Context, _args: Args) -> Result<ExitCode, CliError> {
         version: env!("CARGO_PKG_VERSION"),
         dag_format: "v1",
         leaf_format: dagbook_events::envelope::LEAF_FORMAT,
-        planner: dagbook_events::codec::run::PLANNER,
+        planner: dagbook_events::codec::planner::PLANNER,
     };
     if ctx.is_json() {
         output::json(&version)?;

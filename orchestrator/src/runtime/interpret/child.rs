@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use dagbook_events::codec::run::PLANNER;
+use dagbook_events::codec::planner::PLANNER;
 use dagbook_events::dag::{SourceBundle, SubDagSource};
 use dagbook_events::digest::Sha256Digest;
 use dagbook_events::effect::SubmitChild;
@@ -83,7 +83,7 @@ fn submitted(driver: &Driver, child: &SubmitChild) -> Result<Submitted, String> 
         driven_at: facts.driven_at.clone(),
         plan: None,
     };
-    let plan = driver.recorder.plan(&submitted).map_err(|e| e.to_string())?;
+    let plan = driver.recorder.planner().plan_of(&submitted).map_err(|e| e.to_string())?;
     submitted.pipeline = plan.name.clone();
     submitted.plan = Some(plan);
     Ok(submitted)

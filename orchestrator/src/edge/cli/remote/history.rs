@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use dagbook_events::canonical;
-use dagbook_events::codec::run::{CodecError, Planner, decode};
+use dagbook_events::codec::planner::Planner;
+use dagbook_events::codec::run::{CodecError, decode_text};
 use dagbook_events::envelope::Envelope;
 use dagbook_events::ids::RunId;
 use dagbook_events::project::RunView;
@@ -106,8 +107,7 @@ impl History {
             None => None,
             Some(beside) => Some(canonical::to_vec(beside).map_err(|e| strange(e.to_string()))?),
         };
-        let data = serde_json::from_str(&envelope.data).map_err(|e| strange(e.to_string()))?;
-        let event = decode(&envelope.kind, data, beside.as_deref(), &mut self.planner);
+        let event = decode_text(&envelope.kind, &envelope.data, beside.as_deref(), &self.planner);
         let event = event.map_err(|error| match error {
             CodecError::UnknownKind(_) => strange(error.to_string())
                 .hint("the server is newer than this program; use the same version"),
