@@ -46,6 +46,8 @@ steps:
 struct Counts {
     appends: u64,
     of_streams: u64,
+    /// Streams that were still in memory.
+    of_memory: u64,
     of_names: u64,
     of_heads: u64,
 }
@@ -54,6 +56,7 @@ struct Counts {
 struct Counters {
     appends: AtomicU64,
     of_streams: AtomicU64,
+    of_memory: AtomicU64,
     of_news: AtomicU64,
     of_names: AtomicU64,
     of_heads: AtomicU64,
@@ -69,6 +72,7 @@ impl Counters {
         Counts {
             appends: take(&self.appends),
             of_streams: take(&self.of_streams),
+            of_memory: take(&self.of_memory),
             of_names: take(&self.of_names),
             of_heads: take(&self.of_heads),
         }
@@ -107,6 +111,23 @@ impl EventStore for Counted {
     }
     fn recent(&self, cursor: Position) -> Vec<Recorded> {
         self.store.recent(cursor)
+    }
+
+    fn recent_of(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        reached: Position,
+    ) -> Vec<Recorded> {
+        if self.counters.gate.try_read().is_err() {
+            return Vec::new();
+        }
+        let found = self.store.recent_of(tenant, stream, from_version, reached);
+        if !found.is_empty() {
+            one(&self.counters.of_memory);
+        }
+        found
     }
     async fn read_log(
         &self,
@@ -329,8 +350,19 @@ async fn a_run_is_taken_in_shown_and_followed_with_one_read_each() {
     assert!(told.ends_with("event: end\ndata: {\"reason\":\"finished\"}\n\n"), "{told}");
     assert_eq!(told.matches("\nevent: ").count(), 9, "{told}");
     let counts = site.counters.take();
-    // The head, from which on it would be told; and the run.
-    assert_eq!(counts, Counts { of_streams: 1, of_heads: 1, ..Counts::default() });
+    // The head, from which on it would be told; and the run, which is forgotten after a second.
+    let Counts { of_memory, of_streams, .. } = counts;
+    assert_eq!(of_memory + of_streams, 1, "{counts:?}");
+    assert_eq!(counts, Counts { of_memory, of_streams, of_heads: 1, ..Counts::default() });
+
+    let (status, listed) = site.ask("GET", &format!("/api/v1/runs/{run}/events"), None).await;
+    assert_eq!(status, StatusCode::OK, "{listed}");
+    let listed: Json = serde_json::from_str(&listed).expect("JSON");
+    let data = told.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut told: Vec<Json> = data.map(|data| serde_json::from_str(data).expect("JSON")).collect();
+    told.truncate(8);
+    assert_eq!(listed["items"], Json::Array(told), "one event is the same in both");
+    site.counters.take();
 
     let (status, body) = site.ask("GET", "/api/v1/runs", None).await;
     assert_eq!(status, StatusCode::OK, "{body}");

@@ -12,7 +12,7 @@ use super::memory::Memory;
 use super::recent::Recent;
 use super::request::Prepared;
 use super::restore::Recorded;
-use crate::ids::Position;
+use crate::ids::{Position, StreamName, TenantId};
 use crate::ports::{self, AppendError, Clock};
 use crate::time::Timestamp;
 
@@ -45,6 +45,19 @@ impl Fresh {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.forget(Instant::now());
         recent.behind(cursor)
+    }
+
+    /// What a stream has from a version on, all of it at least up to a position; nothing: it is
+    /// not known here.
+    pub(super) fn stream(
+        &self,
+        of: (&TenantId, &StreamName),
+        from: u64,
+        reached: Position,
+    ) -> Vec<ports::Recorded> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.forget(Instant::now());
+        recent.stream(of, from, reached)
     }
 
     fn add(&self, before: Position, events: Vec<ports::Recorded>) {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::ids::Position;
+use crate::ids::{Position, StreamName, TenantId};
 use crate::ports::Recorded;
 
 /// Events that are kept.
@@ -38,6 +38,33 @@ impl Recent {
         let Some(skipped) = skipped else { return Vec::new() };
         let events = self.events.iter().skip(skipped).take(PAGE);
         events.map(|(_, event)| event.clone()).collect()
+    }
+
+    /// What a stream has from a version on, in order: all of it that stands at or before the
+    /// position `reached`, and what is kept of it behind that. Nothing: not all of it is kept.
+    pub fn stream(
+        &self,
+        (tenant, stream): (&TenantId, &StreamName),
+        from: u64,
+        reached: Position,
+    ) -> Vec<Recorded> {
+        if self.last().is_none_or(|last| last < reached) {
+            return Vec::new();
+        }
+        let mut found = VecDeque::new();
+        // Whoever asks for a stream asks for one that has just begun.
+        for (_, event) in self.events.iter().rev() {
+            if event.stream == *stream && event.tenant == *tenant {
+                if event.version < from {
+                    break;
+                }
+                found.push_front(event.clone());
+                if event.version == from {
+                    return found.into();
+                }
+            }
+        }
+        Vec::new()
     }
 
     /// Keeps what stands behind a position, in order. What does not follow on what is kept takes
@@ -85,17 +112,28 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ids::{StreamName, TenantId};
 
     fn event(position: u64) -> Recorded {
+        event_of("acme", "run/x", position - 1, position)
+    }
+
+    fn event_of(tenant: &str, stream: &str, version: u64, position: u64) -> Recorded {
         Recorded {
             position: Position(position),
-            tenant: TenantId::new("acme").expect("a tenant"),
+            tenant: tenant_of(tenant),
             tenant_sequence: position - 1,
-            stream: StreamName::new("run/x").expect("a stream"),
-            version: position - 1,
+            stream: stream_of(stream),
+            version,
             leaf: Arc::from(vec![0; 1_024]),
         }
+    }
+
+    fn tenant_of(name: &str) -> TenantId {
+        TenantId::new(name).expect("a tenant")
+    }
+
+    fn stream_of(name: &str) -> StreamName {
+        StreamName::new(name).expect("a stream")
     }
 
     fn positions(recent: &Recent, cursor: u64) -> Vec<u64> {
@@ -117,6 +155,34 @@ mod tests {
         assert_eq!(positions(&recent, 9), [10]);
         recent.add(Position(10), [event(12)], now);
         assert_eq!(recent.last(), None, "what has a gap is not kept");
+    }
+
+    #[test]
+    fn a_stream_is_told_where_all_of_it_is_kept() {
+        let mut recent = Recent::default();
+        let events = [
+            event_of("acme", "run/x", 0, 5),
+            event_of("acme", "run/y", 0, 6),
+            event_of("umbrella", "run/x", 0, 7),
+            event_of("acme", "run/x", 1, 8),
+            event_of("acme", "run/y", 1, 9),
+            event_of("acme", "run/z", 7, 10),
+        ];
+        recent.add(Position(4), events, Instant::now());
+        let versions = |tenant: &str, stream: &str, from, reached| {
+            let (tenant, stream) = (tenant_of(tenant), stream_of(stream));
+            let found = recent.stream((&tenant, &stream), from, Position(reached));
+            let positions = found.iter().map(|event| (event.version, event.position.0));
+            positions.collect::<Vec<_>>()
+        };
+        assert_eq!(versions("acme", "run/x", 0, 10), [(0, 5), (1, 8)]);
+        assert_eq!(versions("acme", "run/x", 1, 7), [(1, 8)], "what is behind is told, too");
+        assert_eq!(versions("umbrella", "run/x", 0, 0), [(0, 7)]);
+        assert_eq!(versions("acme", "run/x", 2, 10), [], "it may stand elsewhere");
+        assert_eq!(versions("acme", "run/x", 0, 11), [], "somebody else may have 11");
+        assert_eq!(versions("acme", "run/z", 0, 10), [], "it began before");
+        assert_eq!(versions("acme", "run/z", 7, 10), [(7, 10)]);
+        assert_eq!(versions("acme", "run/w", 0, 10), []);
     }
 
     #[test]

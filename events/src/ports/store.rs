@@ -231,6 +231,18 @@ pub trait EventStore: Send + Sync {
     fn recent(&self, _cursor: Position) -> Vec<Recorded> {
         Vec::new()
     }
+    /// What a stream has from a version on, all of it at least up to the position `reached`, as far
+    /// as this handle itself made it durable a moment ago and still has it in memory; never waits
+    /// and never asks. Nothing says nothing: what there is must then be read.
+    fn recent_of(
+        &self,
+        _tenant: &TenantId,
+        _stream: &StreamName,
+        _from_version: u64,
+        _reached: Position,
+    ) -> Vec<Recorded> {
+        Vec::new()
+    }
     /// Events of a tenant's log from an index on, at most `limit`.
     async fn read_log(
         &self,

@@ -6,11 +6,12 @@
 //! the two; what comes twice is told apart by its version.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use dagbook_events::ids::{Position, RunId, StreamName, TenantId};
-use dagbook_events::ports::{Blobs, EventStore, Recorded};
+use dagbook_events::ports::{EventStore, Recorded};
 use dagbook_events::time::Millis;
 use serde_json::Value as Json;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast, watch};
@@ -67,7 +68,9 @@ pub struct Following {
 struct Shared {
     store: Arc<dyn EventStore>,
     news: News,
-    blobs: Arc<dyn Blobs>,
+    /// The position up to which nothing is handed out to those who come now. Grows before what
+    /// stands there is handed out.
+    reached: AtomicU64,
     recorder: Recorder,
     streams: Mutex<Streams>,
     someone: Notify,
@@ -101,7 +104,7 @@ impl Following {
         let shared = Arc::new(Shared {
             store: services.store.clone(),
             news: services.news.clone(),
-            blobs: services.blobs.clone(),
+            reached: AtomicU64::new(0),
             recorder: services.recorder.clone(),
             streams: Mutex::default(),
             someone: Notify::new(),
@@ -236,8 +239,9 @@ impl Follower {
         // What is recorded before the tail stands is read here, what comes after is handed out.
         let mut stands = self.shared.stands.subscribe();
         let _ = stands.wait_for(|stands| *stands).await;
-        let store = &self.shared.store;
-        let page = store.read_stream(&self.tenant, &self.stream, self.next, BACKLOG).await?;
+        let reached = Position(self.shared.reached.load(Ordering::SeqCst));
+        let of = (&self.tenant, &self.stream);
+        let page = self.shared.news.of_stream(of, (self.next, BACKLOG), reached).await?;
         self.caught_up = page.len() < BACKLOG;
         let mut told = VecDeque::with_capacity(page.len());
         for recorded in &page {
@@ -275,9 +279,11 @@ impl Shared {
     }
 
     async fn tell(&self, recorded: &Recorded) -> Result<Told, AppError> {
-        let report = report(&self.recorder, self.blobs.as_ref(), recorded).await?;
-        let text = serde_json::to_string(&report).map_err(|e| AppError::Internal(e.to_string()))?;
-        Ok(Told { version: report.version, kind: report.event, text: Arc::from(text) })
+        let (read, beside) = self.recorder.read_whole(recorded).await?;
+        let text = reports::events::event_text(&read, &recorded.leaf, beside.as_deref());
+        let text = text.map_err(|error| damaged(recorded, &error))?;
+        let version = read.envelope.version;
+        Ok(Told { version, kind: read.envelope.kind, text: Arc::from(text) })
     }
 
     /// Tells what is followed. What one of them is told of a page is there at once.
@@ -307,22 +313,16 @@ impl Shared {
 }
 
 /// One recorded event of a run in the shape that is sent.
-pub async fn report(
-    recorder: &Recorder,
-    blobs: &dyn Blobs,
-    recorded: &Recorded,
-) -> Result<EventReport, AppError> {
-    let damaged = |error: String| AppError::Damaged(format!("{}: {error}", recorded.position));
-    let fact = recorder.read(recorded).await?;
-    let leaf: Json = serde_json::from_slice(&recorded.leaf).map_err(|e| damaged(e.to_string()))?;
-    let beside = match &fact.envelope.blob {
-        None => None,
-        Some(blob) => {
-            let bytes = blobs.get(&blob.h).await?;
-            Some(serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?)
-        }
-    };
+pub async fn report(recorder: &Recorder, recorded: &Recorded) -> Result<EventReport, AppError> {
+    let (fact, beside) = recorder.read_whole(recorded).await?;
+    let parsed = |bytes| serde_json::from_slice::<Json>(bytes).map_err(|e| damaged(recorded, &e));
+    let leaf = parsed(&recorded.leaf)?;
+    let beside = beside.as_deref().map(parsed).transpose()?;
     Ok(reports::events::event(&fact, leaf, beside))
+}
+
+fn damaged(recorded: &Recorded, error: &serde_json::Error) -> AppError {
+    AppError::Damaged(format!("{}: {error}", recorded.position))
 }
 
 /// Events of a run from a version on, at most `limit`.
@@ -336,7 +336,7 @@ pub async fn events(
     let page = services.store.read_stream(tenant, &stream, from, limit).await?;
     let mut reports = Vec::with_capacity(page.len());
     for recorded in &page {
-        reports.push(report(&services.recorder, services.blobs.as_ref(), recorded).await?);
+        reports.push(report(&services.recorder, recorded).await?);
     }
     Ok(reports)
 }
@@ -369,6 +369,7 @@ async fn follow(shared: Arc<Shared>) {
 async fn advance(shared: &Shared, cursor: Option<Position>) -> Result<Position, AppError> {
     let Some(mut cursor) = cursor else {
         let head = shared.store.head().await?;
+        shared.reached.store(head.0, Ordering::SeqCst);
         let _streams = lock(&shared.streams);
         shared.stands.send_replace(true);
         return Ok(head);
@@ -378,6 +379,7 @@ async fn advance(shared: &Shared, cursor: Option<Position>) -> Result<Position, 
         let page = shared.news.after(cursor).await?;
         let Some(last) = page.last() else { break };
         cursor = last.position;
+        shared.reached.store(cursor.0, Ordering::SeqCst);
         shared.hand_out(&page).await;
     }
     Ok(cursor)

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dagbook_events::ids::Position;
+use dagbook_events::ids::{Position, StreamName, TenantId};
 use dagbook_events::journal::recent::Recent;
 use dagbook_events::ports::{EventStore, ReadError, Recorded};
 use tokio::sync::Mutex;
@@ -36,6 +36,22 @@ impl News {
         timeout: Duration,
     ) -> Result<Position, ReadError> {
         self.store.wait_beyond(cursor, timeout).await
+    }
+
+    /// Events of a stream from a version on, in order, at most `limit`; all that stand at or before
+    /// `reached` are among them, up to that limit.
+    pub async fn of_stream(
+        &self,
+        of: (&TenantId, &StreamName),
+        (from, limit): (u64, usize),
+        reached: Position,
+    ) -> Result<Vec<Recorded>, ReadError> {
+        let mut own = self.store.recent_of(of.0, of.1, from, reached);
+        if own.is_empty() {
+            return self.store.read_stream(of.0, of.1, from, limit).await;
+        }
+        own.truncate(limit);
+        Ok(own)
     }
 
     /// What comes next behind a position, in order; nothing: that was the last.

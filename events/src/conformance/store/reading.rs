@@ -108,6 +108,27 @@ pub(super) async fn waiting_notices_other_handles(subject: Subject) -> Verdict {
     Verdict::Kept
 }
 
+/// What is remembered of a stream is what would be read of it, and all of it as far as was asked.
+async fn streams_agree(subject: &Subject, what: &str, head: u64) {
+    let store = &subject.store;
+    for name in ["run/a", "run/b", "run/c"].map(stream) {
+        assert_eq!(store.recent_of(&tenant("other"), &name, 0, Position(0)), []);
+        let read = store.read_stream(&acme(), &name, 0, 100).await.expect("read");
+        for from in 0..=read.len() {
+            let read = &read[from..];
+            for reached in 0..=head + 1 {
+                let recent = store.recent_of(&acme(), &name, from as u64, Position(reached));
+                let needed = read.iter().filter(|event| event.position.0 <= reached).count();
+                let is_whole = recent.is_empty() || recent.len() >= needed;
+                assert!(
+                    is_whole && read.starts_with(&recent),
+                    "{what}, {name} from {from} to {reached}: {recent:?} of {read:?}"
+                );
+            }
+        }
+    }
+}
+
 /// What is told from memory is told to everyone who follows: it must be the record, whoever else
 /// appended and whatever went wrong meanwhile.
 pub(super) async fn what_is_recent_is_what_would_be_read(subject: Subject) -> Verdict {
@@ -124,8 +145,14 @@ pub(super) async fn what_is_recent_is_what_would_be_read(subject: Subject) -> Ve
             let read = read.expect("read");
             assert!(read.starts_with(&recent), "{what}, behind {cursor}: {recent:?} in {read:?}");
         }
+        streams_agree(&subject, what, head).await;
         store.recent(Position(head - 1)).len()
     };
+    let known = |name: &str, reached| {
+        numbers(&store.recent_of(&acme(), &stream(name), 0, Position(reached)))
+    };
+    assert_eq!(known("run/a", 2), [(1, 0, 0), (2, 1, 1)]);
+    assert_eq!(known("run/a", 3), [], "somebody else may have the third");
     assert_eq!(agrees("its own").await, 1);
     let streams = [("run/b", Expected::New, 2), ("run/a", Expected::Any, 1)];
     store.append(request(&streams)).await.expect("appended");

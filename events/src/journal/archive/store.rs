@@ -133,6 +133,16 @@ impl EventStore for ArchivedStore {
         self.inner.recent(cursor)
     }
 
+    fn recent_of(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        reached: Position,
+    ) -> Vec<Recorded> {
+        self.inner.recent_of(tenant, stream, from_version, reached)
+    }
+
     async fn read_log(
         &self,
         tenant: &TenantId,

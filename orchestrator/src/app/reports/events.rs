@@ -3,6 +3,7 @@
 use dagbook_events::project::timeline;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use crate::runtime::record::RecordedFact;
@@ -33,6 +34,41 @@ pub struct EventReport {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub beside: Option<Json>,
+}
+
+/// The same, with what is recorded as it is.
+#[derive(Serialize)]
+struct EventText<'a> {
+    position: u64,
+    version: u64,
+    at: String,
+    event: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    what: String,
+    leaf: &'a RawValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<&'a RawValue>,
+}
+
+/// The JSON of an [`EventReport`], of the bytes that are recorded: nothing is built of them.
+pub fn event_text(
+    recorded: &RecordedFact,
+    leaf: &[u8],
+    beside: Option<&[u8]>,
+) -> serde_json::Result<String> {
+    let entry = timeline([&recorded.fact]).remove(0);
+    serde_json::to_string(&EventText {
+        position: recorded.envelope.position.0,
+        version: recorded.envelope.version,
+        at: entry.at.to_rfc3339(),
+        event: entry.kind,
+        step: entry.step.map(|step| step.to_string()),
+        what: entry.text,
+        leaf: serde_json::from_slice(leaf)?,
+        beside: beside.map(serde_json::from_slice).transpose()?,
+    })
 }
 
 /// An event in the shape that is printed. `leaf` and `beside` are parsed from what is kept.

@@ -97,6 +97,16 @@ impl EventStore for MeasuredStore {
         self.store.recent(cursor)
     }
 
+    fn recent_of(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        reached: Position,
+    ) -> Vec<Recorded> {
+        self.store.recent_of(tenant, stream, from_version, reached)
+    }
+
     async fn read_log(
         &self,
         tenant: &TenantId,

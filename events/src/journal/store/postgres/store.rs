@@ -149,6 +149,16 @@ impl EventStore for PostgresStore {
         self.fresh.behind(cursor)
     }
 
+    fn recent_of(
+        &self,
+        tenant: &TenantId,
+        stream: &StreamName,
+        from_version: u64,
+        reached: Position,
+    ) -> Vec<Recorded> {
+        self.fresh.stream((tenant, stream), from_version, reached)
+    }
+
     async fn read_log(
         &self,
         tenant: &TenantId,
