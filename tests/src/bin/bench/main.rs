@@ -6,6 +6,7 @@
 
 mod admission;
 mod engine;
+mod processor;
 mod rating;
 mod record;
 mod report;

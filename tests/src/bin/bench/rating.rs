@@ -2,7 +2,6 @@
 //! beside them the bare hashing of as many ids.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use dagbook_events::canonical;
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Options;
+use crate::processor::of_thread;
 use crate::report::Report;
 
 const DAY: i64 = 86_400_000;
@@ -72,12 +72,12 @@ fn measure(meters: &[&str], attempts: u64) -> Result<Rates> {
     let mut ledger = ledger(meters)?;
     let pushed = push(&mut ledger, 100, &ends)?;
     let size = 100 + attempts;
-    let begun = busy();
+    let begun = of_thread();
     let mut count = Count::default();
     black_box(ledger.draft("month", size, &mut count)?);
-    let rated = count.0 as f64 / (busy() - begun).as_secs_f64();
+    let rated = count.0 as f64 / (of_thread() - begun).as_secs_f64();
     ensure!(count.0 >= attempts * 2 * meters.len() as u64, "attempts have several slices");
-    let begun = busy();
+    let begun = of_thread();
     let mut rows = Rows::new();
     let draft = ledger.draft("month", size, &mut rows)?;
     rows.sort();
@@ -88,34 +88,27 @@ fn measure(meters: &[&str], attempts: u64) -> Result<Rates> {
         roots.push(row)?;
     }
     black_box((draft.finish(&roots)?, Sha256Digest::of(&csv)));
-    let written = facts as f64 / (busy() - begun).as_secs_f64();
+    let written = facts as f64 / (of_thread() - begun).as_secs_f64();
     Ok(Rates { pushed, rated, written })
-}
-
-/// Time that this thread has had a processor: all of it is computing, and what else runs on the
-/// machine is no matter of the function.
-fn busy() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
 
 /// Leaves each second.
 fn push(ledger: &mut Ledger, from: u64, leaves: &[Vec<u8>]) -> Result<f64> {
-    let begun = busy();
+    let begun = of_thread();
     for (index, leaf) in (from..).zip(leaves) {
         ledger.push(index, leaf)?;
     }
-    Ok(leaves.len() as f64 / (busy() - begun).as_secs_f64())
+    Ok(leaves.len() as f64 / (of_thread() - begun).as_secs_f64())
 }
 
 fn hashes(count: u64) -> f64 {
     let mut text = vec![b'x'; 118];
-    let begun = busy();
+    let begun = of_thread();
     for number in 0..count {
         text[..8].copy_from_slice(&number.to_be_bytes());
         black_box(Sha256Digest::of(&text));
     }
-    count as f64 / (busy() - begun).as_secs_f64()
+    count as f64 / (of_thread() - begun).as_secs_f64()
 }
 
 fn ledger(meters: &[&str]) -> Result<Ledger> {

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -11,6 +11,7 @@ use dagbook_events::journal::bundle::{Step, verify};
 use dagbook_tests::bundles::{Bundle, Key};
 
 use crate::Options;
+use crate::processor::of_process;
 use crate::report::Report;
 
 const INVOICE: &str = "events of an invoice, checked and billed again";
@@ -87,11 +88,11 @@ fn large(place: &Path, events: u64) -> Result<()> {
 }
 
 fn check(folder: &Path, is_told: bool) -> Result<Taken> {
-    let (begun, busy_before) = (Instant::now(), busy());
+    let (begun, busy_before) = (Instant::now(), of_process());
     let mut last = (begun, busy_before);
     let verified = verify(folder, Some(&key().verifier), &mut |step| {
         if let (Step::Passed { check, found }, true) = (step, is_told) {
-            let now = (Instant::now(), busy());
+            let now = (Instant::now(), of_process());
             let (seconds, spent) = ((now.0 - last.0).as_secs_f64(), (now.1 - last.1).as_secs_f64());
             println!("{check:<12} {seconds:>8.2} s, processor {spent:>8.2} s: {found}");
             last = now;
@@ -103,7 +104,7 @@ fn check(folder: &Path, is_told: bool) -> Result<Taken> {
         events: control.events,
         facts: control.facts.unwrap_or_default(),
         seconds: begun.elapsed().as_secs_f64(),
-        busy: (busy() - busy_before).as_secs_f64(),
+        busy: (of_process() - busy_before).as_secs_f64(),
     };
     if is_told {
         let Taken { events, facts, seconds, busy } = taken;
@@ -117,12 +118,6 @@ fn check(folder: &Path, is_told: bool) -> Result<Taken> {
         );
     }
     Ok(taken)
-}
-
-/// Time that all threads of this process have had a processor.
-fn busy() -> Duration {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(spent.tv_sec.unsigned_abs(), u32::try_from(spent.tv_nsec).unwrap_or(0))
 }
 
 /// The most memory that this process had, in KiB.

@@ -14,18 +14,19 @@ use dagbook_executors::{Script, ScriptedExecutor};
 use dagbook_tests::harness::Rig;
 
 use crate::engine::flood;
+use crate::processor::{Begun, Pace};
 
 const PAGE: usize = 4_000;
 
 /// Records so many runs of three steps, and says how many events a second a full replay of all
 /// of them takes in: read, checked, decoded and folded.
-pub async fn fold(store: &Arc<dyn EventStore>, runs: usize) -> anyhow::Result<f64> {
+pub async fn fold(store: &Arc<dyn EventStore>, runs: usize) -> anyhow::Result<Pace> {
     let executor = Arc::new(ScriptedExecutor::new("local", Script::new()));
     let rig =
         Arc::new(Rig::new(Arc::clone(store), Arc::new(MemoryBlobs::default()), executor, 100_000));
     let before = store.head().await?;
     flood(&rig, runs, 64).await?;
-    let started = Instant::now();
+    let begun = Begun::now();
     let mut states: BTreeMap<RunId, RunState> = BTreeMap::new();
     let (mut cursor, mut events) = (before, 0_u64);
     loop {
@@ -40,10 +41,10 @@ pub async fn fold(store: &Arc<dyn EventStore>, runs: usize) -> anyhow::Result<f6
             states.insert(run, evolve(state, &fact));
         }
     }
-    let rate = events as f64 / started.elapsed().as_secs_f64();
+    let pace = begun.pace(events);
     ensure!(states.len() == runs, "{} runs of {runs} were found", states.len());
     rig.runtime.shutdown().await;
-    Ok(rate)
+    Ok(pace)
 }
 
 /// Leaves parsed a second, from memory: what the processor allows.

@@ -45,8 +45,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
         rows.fill(SCANNED)?;
         report.sample(BARE_SCAN, PER_SECOND, rows.scan()?);
         stores::fill(&store, SCANNED).await?;
-        report.sample(SQLITE_SCAN, PER_SECOND, stores::scan(&store, false).await?);
-        report.sample(SQLITE_DECODE, PER_SECOND, stores::scan(&store, true).await?);
+        report.sample(SQLITE_SCAN, PER_SECOND, stores::scan(&store, false).await?.time);
+        report.sample(SQLITE_DECODE, PER_SECOND, stores::scan(&store, true).await?.time);
     }
     report.compare(SQLITE_ONE, BARE_ONE, Some(0.6));
     report.compare(SQLITE_64, BARE_64, Some(0.5));

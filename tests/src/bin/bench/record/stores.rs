@@ -9,6 +9,8 @@ use dagbook_events::ports::{Actor, AppendRequest, EventStore, Expected, NewEvent
 use dagbook_events::time::Timestamp;
 use uuid::Uuid;
 
+use crate::processor::{Begun, Pace};
+
 /// One caller: its stream, its next version and what its events have in common.
 struct Caller {
     tenant: TenantId,
@@ -118,8 +120,8 @@ pub async fn fill(store: &Arc<dyn EventStore>, events: u64) -> anyhow::Result<()
 }
 
 /// Events read a second in one pass, parsed or not.
-pub async fn scan(store: &Arc<dyn EventStore>, parse: bool) -> anyhow::Result<f64> {
-    let started = Instant::now();
+pub async fn scan(store: &Arc<dyn EventStore>, parse: bool) -> anyhow::Result<Pace> {
+    let begun = Begun::now();
     let (mut cursor, mut count) = (Position(0), 0u64);
     loop {
         let page = store.read_after(cursor, 1_000).await?;
@@ -132,5 +134,5 @@ pub async fn scan(store: &Arc<dyn EventStore>, parse: bool) -> anyhow::Result<f6
             }
         }
     }
-    Ok(count as f64 / started.elapsed().as_secs_f64())
+    Ok(begun.pace(count))
 }
