@@ -15,7 +15,7 @@ use crate::engine::THREE;
 use crate::report::Report;
 
 /// Three steps in sequence that start nothing: each waits for an instant that has passed.
-const LIGHT: &str = r#"
+pub const LIGHT: &str = r#"
 dagbook: v1
 name: light
 steps:
@@ -52,9 +52,9 @@ pub async fn measure(report: &mut Report, options: &ServerOptions, served: &Serv
     report.sample(LIGHT_P99, "ms", percentile(&mut times, 99));
     let (rate, _) = at_once(client, LIGHT, size(500, 4_000), callers).await?;
     report.sample(LIGHT_MANY, "flows/s", rate);
-    let long = long();
+    let (long, steps) = long_steps();
     let (rate, _) = at_once(client, &long, size(32, 160), LONG_AT_ONCE).await?;
-    report.sample(LIGHT_STEPS, "steps/s", rate * (CHAINS * CHAINS) as f64);
+    report.sample(LIGHT_STEPS, "steps/s", rate * steps as f64);
 
     let mut times = one_at_a_time(client, THREE, size(20, 100)).await?;
     report.sample(REAL_P50, "ms", percentile(&mut times, 50));
@@ -89,7 +89,7 @@ pub async fn flow(client: &Client, dag: &str) -> Result<Duration> {
     Ok(client.follow(&run, "run.finished").await?.duration_since(begun))
 }
 
-async fn one_at_a_time(client: &Client, dag: &str, flows: usize) -> Result<Vec<f64>> {
+pub async fn one_at_a_time(client: &Client, dag: &str, flows: usize) -> Result<Vec<f64>> {
     let mut times = Vec::new();
     for _ in 0..flows {
         times.push(flow(client, dag).await?.as_secs_f64() * 1e3);
@@ -99,7 +99,7 @@ async fn one_at_a_time(client: &Client, dag: &str, flows: usize) -> Result<Vec<f
 
 /// Flows a second with so many callers, each of which waits for the end of its flow; and the
 /// runs.
-async fn at_once(
+pub async fn at_once(
     client: &Client,
     dag: &str,
     flows: usize,
@@ -130,8 +130,8 @@ async fn at_once(
     Ok((rate, runs))
 }
 
-/// A run of a hundred steps in ten chains.
-fn long() -> String {
+/// A run of a hundred steps in ten chains, and how many those are.
+pub fn long_steps() -> (String, usize) {
     let mut dag = "dagbook: v1\nname: long\nsteps:\n".to_string();
     for chain in 0..CHAINS {
         for step in 0..CHAINS {
@@ -144,7 +144,7 @@ fn long() -> String {
             ));
         }
     }
-    dag
+    (dag, CHAINS * CHAINS)
 }
 
 /// Of each step of a chain, how long after it was due its process ran, in milliseconds.

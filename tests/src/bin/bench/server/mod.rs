@@ -9,6 +9,7 @@ mod ceilings;
 mod client;
 mod crowd;
 mod flows;
+mod history;
 mod quiet;
 mod served;
 
@@ -48,6 +49,9 @@ pub enum Part {
     Processes,
     /// A thousand runs at one time.
     Crowd,
+    /// The same flows behind millions of finished steps. Takes minutes and gigabytes, and is left
+    /// out where it is not named.
+    History,
 }
 
 /// What the server suite takes besides.
@@ -74,11 +78,19 @@ pub struct ServerOptions {
     /// --short].
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     idle_s: Option<u64>,
+    /// Finished steps in the part `history` [default: 3000000; 30000 with --short].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1_000..=100_000_000))]
+    steps: Option<u32>,
 }
 
 impl ServerOptions {
     fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
+    }
+
+    /// Steps of the history.
+    fn steps(&self) -> u32 {
+        self.steps.unwrap_or(if self.common.short { 30_000 } else { 3_000_000 })
     }
 
     fn idle(&self) -> Duration {
@@ -99,6 +111,9 @@ pub async fn run(options: &ServerOptions) -> Result<Report> {
     for round in 1..=options.common.rounds {
         eprintln!("round {round} of {}", options.common.rounds);
         one_round(&mut report, options, &program).await?;
+        if round == 1 && options.only.contains(&Part::History) {
+            history_of(&mut report, options, &program).await?;
+        }
     }
     judge(&mut report);
     Ok(report)
@@ -133,7 +148,17 @@ async fn one_round(report: &mut Report, options: &ServerOptions, program: &Path)
     served.stop().await
 }
 
+/// Behind a record of its own, once.
+async fn history_of(report: &mut Report, options: &ServerOptions, program: &Path) -> Result<()> {
+    let folder = &options.common.folder;
+    let site = tokio::task::block_in_place(|| Site::new(options.store, folder))?;
+    let served = Served::start(program, &site).await?;
+    history::measure(report, options, &served).await?;
+    served.stop().await
+}
+
 fn judge(report: &mut Report) {
+    history::judge(report);
     flows::judge(report);
     report.compare(FORTY, engine::SPAWNS, None);
     report.compare(HUNDRED, engine::FAN, None);
